@@ -1,0 +1,1 @@
+//! What may be asked and the rules: one file per aggregate, one handler.

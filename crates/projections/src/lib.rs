@@ -1,0 +1,1 @@
+//! The read models, the runner that fills them, and the side store.
