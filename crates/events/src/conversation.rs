@@ -183,6 +183,9 @@ pub struct Manifest {
     pub temperature: f64,
     /// Most tokens of the reply.
     pub tokens_max: u32,
+    /// The context window that texts were cut to; absent where none was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_tokens: Option<u32>,
     /// The events that hold the texts, in the order of their use: the advisor's document first.
     pub texts: Vec<TextSource>,
     /// SHA-256 of the request's body, hexadecimal.
