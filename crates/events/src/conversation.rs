@@ -213,6 +213,10 @@ pub struct ReplyStarted {
     pub attempt: u32,
     /// Random name of this claim: who holds it may go on.
     pub claim: String,
+    /// Whether the attempt before was given up in good order (a shutdown), so that this one is not
+    /// counted against the limit of attempts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub after_release: bool,
     /// What the prompt is made of.
     pub manifest: Manifest,
 }
