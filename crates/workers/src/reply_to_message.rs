@@ -1,0 +1,6 @@
+//! Replies to messages.
+mod beats;
+mod draft;
+mod effects;
+mod sightings;
+mod stream;
