@@ -1,1 +1,88 @@
 //! HTTP: one file per resource; live queries; authentication; problem answers.
+
+pub mod accept;
+pub mod auth;
+pub mod extract;
+mod health;
+mod layers;
+pub mod measure;
+mod openapi;
+pub mod problem;
+pub mod settings;
+
+pub use health::{Check, CheckFailed};
+pub use layers::RequestId;
+pub use openapi::openapi_json;
+pub use problem::Problem;
+pub use settings::Settings;
+
+use advisor_bus::Bus;
+use advisor_commands::Commands;
+use advisor_eventlog::EventLog;
+use advisor_events::Clock;
+use auth::Authenticator;
+use axum::{Router, extract::FromRef};
+use extract::CursorKey;
+use metrics_exporter_prometheus::PrometheusHandle;
+use settings::BodyLimits;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Everything that handlers need. Cloning is cheap.
+#[derive(Clone)]
+pub struct Api {
+    /// Commands, which change things.
+    pub commands: Arc<Commands>,
+    /// The log, for its head.
+    pub log: Arc<dyn EventLog>,
+    /// The doorbell.
+    pub bus: Arc<dyn Bus>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Who asks.
+    pub authenticator: Arc<Authenticator>,
+    /// What an operator can set.
+    pub settings: Arc<Settings>,
+    /// What `/readyz` looks at beside the log and the read side.
+    pub checks: Arc<[Arc<dyn Check>]>,
+    /// Cancelled when the server stops: readiness fails, streams end, waiting requests give up.
+    pub shutdown: CancellationToken,
+}
+
+impl FromRef<Api> for Arc<Authenticator> {
+    fn from_ref(api: &Api) -> Self {
+        Arc::clone(&api.authenticator)
+    }
+}
+
+impl FromRef<Api> for BodyLimits {
+    fn from_ref(api: &Api) -> Self {
+        api.settings.body
+    }
+}
+
+impl FromRef<Api> for CursorKey {
+    fn from_ref(api: &Api) -> Self {
+        api.settings.cursor_key.clone()
+    }
+}
+
+/// The public listener: the contract's routes, commands, queries, live queries, health.
+pub fn router(api: &Api) -> Router {
+    let (router, document) = openapi::describe(routes(&api.settings)).split_for_parts();
+    let router = openapi::serve(router, document).with_state(api.clone());
+    layers::surround(router, &api.settings)
+}
+
+/// The operators' listener: health and metrics.
+pub fn admin_router(api: &Api, measurements: PrometheusHandle) -> Router {
+    let (router, _) = health::router().split_for_parts();
+    layers::surround_without_browsers(router.with_state(api.clone()).merge(health::metrics_router(measurements)))
+}
+
+/// Every resource in one list: a route that is not here does not exist.
+fn routes(settings: &Settings) -> OpenApiRouter<Api> {
+    let queries = OpenApiRouter::new().merge(health::router()).merge(health::contract_router());
+    OpenApiRouter::new().merge(layers::within(queries, settings.time.query))
+}

@@ -1,0 +1,163 @@
+//! Our own accept loop: a limit on connections, time-outs for headers, idleness and slow readers, and an
+//! orderly end. `axum::serve` has none of the first three.
+
+mod stall;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use stall::StallTimeout;
+use std::{io, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Longest wait before the next attempt to accept after one that failed.
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+const BACK_OFF_MIN: Duration = Duration::from_millis(5);
+
+/// Bounds of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptLimits {
+    /// Most open connections; more wait in the system's queue.
+    pub connections_max: usize,
+    /// Most time for the headers of a request, and between two requests.
+    pub header_timeout: Duration,
+    /// Most bytes of a request's headers with its first line; more is 431.
+    pub header_bytes_max: usize,
+    /// Most headers of a request; more is 431.
+    pub headers_max: usize,
+    /// Most time that a client may leave an answer unread before the connection is cut.
+    pub write_timeout: Duration,
+}
+
+impl Default for AcceptLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 16_384,
+            header_timeout: Duration::from_secs(10),
+            header_bytes_max: 16 * 1024,
+            headers_max: 100,
+            write_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves connections of `listener` until `shutdown`; returns when all of them have ended.
+///
+/// On shutdown no connection is accepted any more, each is closed after the answer that it is giving, and
+/// streams are expected to end by themselves. Who is in a hurry drops the future.
+pub async fn serve_tcp(listener: TcpListener, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
+    let accept = async || {
+        let (stream, _) = listener.accept().await?;
+        // Small answers and events leave at once. A socket that refuses is about to fail anyway.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    serve(accept, router, limits, shutdown).await;
+}
+
+/// The same over a socket in the file system.
+pub async fn serve_unix(listener: UnixListener, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
+    let accept = async || listener.accept().await.map(|(stream, _)| stream);
+    serve(accept, router, limits, shutdown).await;
+}
+
+/// A socket at `path`, for its owner alone; one that a dead process left there is replaced.
+pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_) | Ok(()) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+async fn serve<S>(
+    accept: impl AsyncFn() -> io::Result<S>,
+    router: Router,
+    limits: AcceptLimits,
+    shutdown: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let connections = TaskTracker::new();
+    let mut back_off = BACK_OFF_MIN;
+    loop {
+        let slot = tokio::select! {
+            () = shutdown.cancelled() => break,
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+        };
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept() => accepted,
+        };
+        match accepted {
+            Ok(stream) => {
+                back_off = BACK_OFF_MIN;
+                let (router, shutdown) = (router.clone(), shutdown.clone());
+                connections.spawn(async move {
+                    connection(stream, router, limits, shutdown).await;
+                    drop(slot);
+                });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            // No file descriptors, no memory: neither spin nor die.
+            Err(error) => {
+                tracing::warn!(accept.error = %error, accept.wait_ms = back_off.as_millis(), "no connection was accepted");
+                tokio::time::sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF_MAX);
+            }
+        }
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotConnected
+    )
+}
+
+async fn connection<S>(stream: S, router: Router, limits: AcceptLimits, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.headers_max)
+        .max_header_size(limits.header_bytes_max);
+    let io = TokioIo::new(StallTimeout::new(stream, limits.write_timeout));
+    let serving = builder.serve_connection(io, TowerToHyperService::new(router));
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(connection.error = %error, "a connection ended with an error");
+    }
+}
+
+#[cfg(test)]
+mod tests;

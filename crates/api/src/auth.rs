@@ -1,0 +1,138 @@
+//! Who asks: sign-in tokens in, verified people out.
+//!
+//! A handler asks for [`Viewer`] (signed in), [`MaybeViewer`] (works signed out too) or [`Operator`];
+//! what it does not ask for it can't know.
+
+pub mod clerk;
+mod credentials;
+mod extractors;
+pub mod jwks;
+pub mod own_issuer;
+pub mod registration;
+pub mod roles;
+pub mod token;
+
+pub use extractors::{LocalOperator, MaybeViewer, Operator, Viewer};
+
+use crate::problem::{Code, Problem};
+use advisor_events::{Clock, Timestamp, UserId};
+use clerk::Issuer;
+use http::HeaderMap;
+use lru::LruCache;
+use registration::{Registration, RegistrationError};
+use roles::Roles;
+use sha2::{Digest, Sha256};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
+use token::{TokenFault, Verified};
+
+/// Most verified tokens that are remembered.
+const TOKENS_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
+
+/// A person whose token was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Who.
+    pub user_id: UserId,
+    /// What they may do beside their own.
+    pub roles: Roles,
+    /// The plan that their token names, if it names one.
+    pub plan: Option<String>,
+    /// The session of the token, if it names one.
+    pub session_id: Option<String>,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// Verifies tokens, remembers the verified ones until they expire, and registers people on first sight.
+pub struct Authenticator {
+    issuers: Vec<Issuer>,
+    registration: Registration,
+    clock: Arc<dyn Clock>,
+    verified: Mutex<LruCache<[u8; 32], Arc<Person>>>,
+}
+
+impl Authenticator {
+    /// One that accepts tokens of these issuers, and of nobody else.
+    pub fn new(issuers: Vec<Issuer>, registration: Registration, clock: Arc<dyn Clock>) -> Self {
+        Self { issuers, registration, clock, verified: Mutex::new(LruCache::new(TOKENS_REMEMBERED_MAX)) }
+    }
+
+    /// Whose token the request carries; `None` if it carries none.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Arc<Person>>, Problem> {
+        match credentials::token(headers)? {
+            None => Ok(None),
+            Some(token) => self.person_of(token).await.map(Some),
+        }
+    }
+
+    /// Whose token this is.
+    pub async fn person_of(&self, token: &str) -> Result<Arc<Person>, Problem> {
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        if let Some(person) = self.remembered(&hash) {
+            return Ok(person);
+        }
+        let verified = self.verify(token).await?;
+        self.registration.ensure(&verified, self.clock.now()).await.map_err(|error| match error {
+            RegistrationError::Deleted => Problem::invalid_token(&error),
+            RegistrationError::Unavailable(_) => Problem::unavailable(&error),
+        })?;
+        let person = Arc::new(Person {
+            user_id: verified.user_id,
+            roles: verified.roles,
+            plan: verified.plan,
+            session_id: verified.session_id,
+            expires_at: verified.expires_at,
+        });
+        self.lock().put(hash, Arc::clone(&person));
+        Ok(person)
+    }
+
+    fn remembered(&self, hash: &[u8; 32]) -> Option<Arc<Person>> {
+        let mut verified = self.lock();
+        let person = verified.get(hash)?;
+        if token::is_expired(person.expires_at, self.clock.now()) {
+            verified.pop(hash);
+            return None;
+        }
+        Some(Arc::clone(person))
+    }
+
+    async fn verify(&self, token: &str) -> Result<Verified, Problem> {
+        let parsed = token::parse(token).map_err(refuse)?;
+        let issuer = self
+            .issuers
+            .iter()
+            .find(|issuer| issuer.is_named(parsed.issuer()))
+            .ok_or_else(|| refuse(TokenFault::Issuer))?;
+        issuer.verify(&parsed, self.clock.now()).await.map_err(refuse)
+    }
+
+    /// The map stays whole whatever panicked while it was held: it is only looked at and put into.
+    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<[u8; 32], Arc<Person>>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refuse(fault: TokenFault) -> Problem {
+    match fault {
+        TokenFault::Pending => {
+            Problem::new(Code::SessionPending, "Your session waits for a step of yours: finish signing in.")
+        }
+        TokenFault::KeysUnavailable(_) => Problem::unavailable(&fault),
+        TokenFault::Malformed(_)
+        | TokenFault::Header(_)
+        | TokenFault::Issuer
+        | TokenFault::UnknownKey
+        | TokenFault::Signature
+        | TokenFault::Claim(_)
+        | TokenFault::Expired
+        | TokenFault::NotYetValid
+        | TokenFault::LivesTooLong => Problem::invalid_token(&fault),
+    }
+}
+
+#[cfg(test)]
+mod tests;

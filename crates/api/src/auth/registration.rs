@@ -1,0 +1,139 @@
+//! A person is registered when their token is seen for the first time, and their plan follows their token.
+
+use super::token::Verified;
+use advisor_commands::{CommandContext, CommandError, Commands, UserCommand, UserRefusal};
+use advisor_events::{Actor, StreamName, Timestamp, UserId, user::Profile};
+use async_trait::async_trait;
+use lru::LruCache;
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Most people that are remembered as registered.
+const PEOPLE_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// The plan of whom no token says anything else.
+const DEFAULT_PLAN: &str = "free";
+
+/// Why a person is not let in although their token is valid.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    /// Their account was deleted.
+    #[error("the account was deleted")]
+    Deleted,
+    /// It can't be told now.
+    #[error("registration is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Where people are kept.
+#[async_trait]
+pub trait People: Send + Sync {
+    /// Registers a person, if they are not yet.
+    async fn register(&self, person: &Verified, plan: &str, now: Timestamp) -> Result<(), RegistrationError>;
+    /// Gives a registered person this plan, if they have another one.
+    async fn change_plan(&self, person: &Verified, plan: &str, now: Timestamp) -> Result<(), RegistrationError>;
+}
+
+/// What is remembered of a registered person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    plan: Option<String>,
+    /// When the token was issued that named the plan: an older one changes nothing any more.
+    plan_since: Timestamp,
+}
+
+/// Registers each person once, and remembers whom it has registered.
+pub struct Registration {
+    people: Arc<dyn People>,
+    known: Mutex<LruCache<UserId, Known>>,
+}
+
+impl Registration {
+    /// One that keeps people there.
+    pub fn new(people: Arc<dyn People>) -> Self {
+        Self { people, known: Mutex::new(LruCache::new(PEOPLE_REMEMBERED_MAX)) }
+    }
+
+    /// Returns once the person of this token is registered and has the plan that the token names.
+    pub async fn ensure(&self, person: &Verified, now: Timestamp) -> Result<(), RegistrationError> {
+        let known = self.lock().get(&person.user_id).cloned();
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let plan = person.plan.as_deref().unwrap_or(DEFAULT_PLAN);
+                self.people.register(person, plan, now).await?;
+                // Who was registered long ago may have another plan: nothing is known of it yet.
+                Known { plan: None, plan_since: Timestamp(i64::MIN) }
+            }
+        };
+        let known = self.follow_plan(person, known, now).await?;
+        self.lock().put(person.user_id.clone(), known);
+        Ok(())
+    }
+
+    /// Forgets a person, so that the next token of theirs is looked at anew.
+    pub fn forget(&self, user_id: &UserId) {
+        self.lock().pop(user_id);
+    }
+
+    async fn follow_plan(&self, person: &Verified, known: Known, now: Timestamp) -> Result<Known, RegistrationError> {
+        let Some(plan) = &person.plan else { return Ok(known) };
+        if known.plan.as_ref() == Some(plan) || person.issued_at < known.plan_since {
+            return Ok(known);
+        }
+        self.people.change_plan(person, plan, now).await?;
+        Ok(Known { plan: Some(plan.clone()), plan_since: person.issued_at })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<UserId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl People for Commands {
+    async fn register(&self, person: &Verified, plan: &str, now: Timestamp) -> Result<(), RegistrationError> {
+        let told = person.profile.clone();
+        let profile = Profile {
+            email: told.email.map(Into::into),
+            name: told.name.map(Into::into),
+            image: told.image.map(Into::into),
+        };
+        let command = UserCommand::Register { user_id: person.user_id.clone(), profile, plan: plan.to_owned() };
+        execute(self, person, command, ("register".to_owned(), now)).await
+    }
+
+    async fn change_plan(&self, person: &Verified, plan: &str, now: Timestamp) -> Result<(), RegistrationError> {
+        let command = UserCommand::ChangePlan { plan: plan.to_owned() };
+        execute(self, person, command, (format!("plan-{plan}-{}", person.issued_at.0), now)).await
+    }
+}
+
+/// The id alone tells a repeat: its body is the same whatever a later token tells of the person.
+async fn execute(
+    commands: &Commands,
+    person: &Verified,
+    command: UserCommand,
+    (command_id, now): (String, Timestamp),
+) -> Result<(), RegistrationError> {
+    let mut context = CommandContext::new(Actor::User(person.user_id.clone()), command_id.clone(), now);
+    context.body = command_id.into_bytes();
+    let done = commands.users.execute(&StreamName::user(&person.user_id), command, context).await;
+    match done {
+        Ok(_) => Ok(()),
+        Err(CommandError::Refused(UserRefusal::Deleted | UserRefusal::NotFound) | CommandError::KeyDestroyed) => {
+            Err(RegistrationError::Deleted)
+        }
+        Err(
+            error @ (CommandError::KeyReused
+            | CommandError::Busy
+            | CommandError::PreconditionFailed
+            | CommandError::TooLarge
+            | CommandError::Unavailable(_)
+            | CommandError::OutcomeUnknown(_)
+            | CommandError::UnknownEvent(_)
+            | CommandError::Broken(_)),
+        ) => Err(RegistrationError::Unavailable(Box::new(error))),
+    }
+}

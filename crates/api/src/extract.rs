@@ -1,0 +1,12 @@
+//! What a request carries, read strictly, before any handler sees it.
+
+mod body;
+mod cursor;
+mod headers;
+pub mod json;
+mod query;
+
+pub use body::{CommandBody, CommandJson, RequestBody, RequestJson, decode_command, decode_request};
+pub use cursor::{CursorKey, PageLimit};
+pub use headers::{IdempotencyKey, IfMatch, Prefer, negotiate};
+pub use query::{Path, Query, min_position};

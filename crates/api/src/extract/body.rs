@@ -1,0 +1,214 @@
+//! JSON bodies: media type, size, time, syntax, then shape.
+//!
+//! Commands answer a broken rule with 422 and refuse unknown fields; routes of the first application
+//! answer 400 and ignore them. Which it is, the type of the body says.
+
+use super::json::{self, JsonFault, pointer_level};
+use crate::{
+    problem::{Code, Detail, Problem},
+    settings::BodyLimits,
+};
+use axum::{
+    body::Body,
+    extract::{FromRef, FromRequest, Request},
+};
+use http::{HeaderMap, HeaderValue, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
+
+/// The JSON body of a command.
+#[derive(Clone, Debug)]
+pub struct CommandJson(pub Value);
+
+/// The JSON body of a request to a route of the first application.
+#[derive(Clone, Debug)]
+pub struct RequestJson(pub Value);
+
+/// The body of a command, in its shape. `T` denies unknown fields.
+#[derive(Clone, Debug)]
+pub struct CommandBody<T> {
+    /// The body in its shape.
+    pub value: T,
+    /// The body as it came: its hash tells a retry from a reuse of its key.
+    pub json: Value,
+}
+
+/// The body of a request to a route of the first application, in its shape. `T` ignores unknown fields.
+#[derive(Clone, Debug)]
+pub struct RequestBody<T> {
+    /// The body in its shape.
+    pub value: T,
+    /// The body as it came: its hash tells a retry from a reuse of its key.
+    pub json: Value,
+}
+
+/// The command's shape out of its body; 422 with the place of what does not fit.
+pub fn decode_command<T: DeserializeOwned>(json: &Value) -> Result<T, Problem> {
+    decode(json).map_err(|detail| Problem::invalid_command(vec![detail]))
+}
+
+/// The request's shape out of its body; 400 with the place of what does not fit.
+pub fn decode_request<T: DeserializeOwned>(json: &Value) -> Result<T, Problem> {
+    decode(json).map_err(|detail| Problem::invalid_request(vec![detail]))
+}
+
+impl<S> FromRequest<S> for CommandJson
+where
+    BodyLimits: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        read(request, BodyLimits::from_ref(state), Problem::invalid_command).await.map(Self)
+    }
+}
+
+impl<S> FromRequest<S> for RequestJson
+where
+    BodyLimits: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        read(request, BodyLimits::from_ref(state), Problem::invalid_request).await.map(Self)
+    }
+}
+
+impl<S, T> FromRequest<S> for CommandBody<T>
+where
+    BodyLimits: FromRef<S>,
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let CommandJson(json) = CommandJson::from_request(request, state).await?;
+        Ok(Self { value: decode_command(&json)?, json })
+    }
+}
+
+impl<S, T> FromRequest<S> for RequestBody<T>
+where
+    BodyLimits: FromRef<S>,
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let RequestJson(json) = RequestJson::from_request(request, state).await?;
+        Ok(Self { value: decode_request(&json)?, json })
+    }
+}
+
+async fn read(
+    request: Request,
+    limits: BodyLimits,
+    invalid: impl FnOnce(Vec<Detail>) -> Problem,
+) -> Result<Value, Problem> {
+    check_headers(request.headers(), limits)?;
+    let bytes = collect(request.into_body(), limits).await?;
+    json::parse(&bytes).map_err(|fault| match fault {
+        JsonFault::Syntax { line, column } => Problem::new(
+            Code::InvalidJson,
+            format!("The body is no JSON that is taken here: line {line}, column {column}."),
+        ),
+        JsonFault::Inexact(pointer) => invalid(vec![Detail::at(pointer, "is a number that can't be kept exactly")]),
+        JsonFault::Nul(pointer) => invalid(vec![Detail::at(pointer, "must not hold the character NUL")]),
+    })
+}
+
+fn check_headers(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Problem> {
+    if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+        return Err(Problem::new(Code::UnsupportedMediaType, "The body must be application/json in UTF-8."));
+    }
+    let encoded = headers.get_all(header::CONTENT_ENCODING).iter().any(|encoding| encoding != "identity");
+    if encoded {
+        return Err(Problem::new(Code::UnsupportedMediaType, "The body must not be compressed."));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limits.bytes_max as u64) {
+        return Err(too_large(limits));
+    }
+    Ok(())
+}
+
+fn is_json(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let mut parts = text.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let json = kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
+    json && parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
+        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    })
+}
+
+fn too_large(limits: BodyLimits) -> Problem {
+    Problem::new(Code::PayloadTooLarge, format!("The body is larger than {} bytes.", limits.bytes_max))
+        .header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+async fn collect(body: Body, limits: BodyLimits) -> Result<bytes::Bytes, Problem> {
+    let collected = tokio::time::timeout(limits.timeout, Limited::new(body, limits.bytes_max).collect());
+    match collected.await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(limits)),
+        Ok(Err(error)) => {
+            Err(Problem::new(Code::InvalidJson, "The body did not arrive whole.").caused_by(error.as_ref()))
+        }
+        Err(_) => Err(Problem::new(Code::RequestTimeout, "The body did not arrive in time.")
+            .header(header::CONNECTION, HeaderValue::from_static("close"))),
+    }
+}
+
+fn decode<T: DeserializeOwned>(json: &Value) -> Result<T, Detail> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let message = error.inner().to_string();
+        let mut pointer = pointer(error.path());
+        if let Some(field) = named_field(&message, "missing field `") {
+            pointer.push_str(&pointer_level(field));
+        } else if let Some(field) = named_field(&message, "unknown field `") {
+            let level = pointer_level(field);
+            if !pointer.ends_with(&level) {
+                pointer.push_str(&level);
+            }
+        }
+        Detail::at(pointer, rule(&message))
+    })
+}
+
+fn named_field<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
+    message.strip_prefix(prefix)?.split_once('`').map(|(field, _)| field)
+}
+
+fn pointer(path: &Path) -> String {
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => pointer_level(key),
+            Segment::Enum { .. } | Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+/// The rule that is broken, without the value that breaks it: an answer does not echo a body.
+fn rule(message: &str) -> String {
+    if message.starts_with("missing field") {
+        return "is required".to_owned();
+    }
+    if message.starts_with("unknown field") {
+        return "is not a field of this request".to_owned();
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("must be {expected}"),
+        None => "does not have the right form".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

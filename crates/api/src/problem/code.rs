@@ -1,0 +1,146 @@
+//! Every error code in one table: its status, its title, and when it is given.
+
+use http::StatusCode;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $status:ident, $title:literal;)+) => {
+        /// A stable text that says what went wrong. The table in this file is all of them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Code {
+            /// All codes, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The text that clients see.
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// The status that usually goes with it.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)+ }
+            }
+
+            /// The kind of problem in a few words, the same for every occurrence.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+
+            /// When it is given, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The route needs a sign-in token, and there is none, or one that is not valid.
+    AuthRequired = "AUTH_REQUIRED", UNAUTHORIZED, "Sign-in required";
+    /// The session waits for something that the person must do first (`sts: pending`).
+    SessionPending = "SESSION_PENDING", FORBIDDEN, "Session pending";
+    /// The person is signed in and lacks the role.
+    Forbidden = "FORBIDDEN", FORBIDDEN, "Not allowed";
+    /// Two tokens that disagree, or two `Authorization` headers.
+    AmbiguousAuthorization = "AMBIGUOUS_AUTHORIZATION", BAD_REQUEST, "Ambiguous authorization";
+
+    /// The body is no JSON: broken text, bytes that are no UTF-8, a lone surrogate, a key twice, too deep.
+    InvalidJson = "INVALID_JSON", BAD_REQUEST, "Invalid JSON";
+    /// The body or the query breaks a rule; `details` point at what breaks it.
+    ValidationError = "VALIDATION_ERROR", BAD_REQUEST, "Invalid request";
+    /// An id that can't be one.
+    InvalidId = "INVALID_ID", BAD_REQUEST, "Invalid id";
+    /// The media type or the encoding of the body is not one that the route takes.
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
+    /// The body is larger than the limit.
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", PAYLOAD_TOO_LARGE, "Request too large";
+    /// The body did not arrive in time.
+    RequestTimeout = "REQUEST_TIMEOUT", REQUEST_TIMEOUT, "Request time-out";
+    /// The route can't answer in any media type of `Accept`.
+    NotAcceptable = "NOT_ACCEPTABLE", NOT_ACCEPTABLE, "Not acceptable";
+    /// The method is not one of the route's; `Allow` names them.
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, "Method not allowed";
+    /// The idempotency key is empty, longer than 128 bytes, not printable ASCII, or there twice.
+    InvalidIdempotencyKey = "INVALID_IDEMPOTENCY_KEY", BAD_REQUEST, "Invalid idempotency key";
+    /// The idempotency key was used before with another request.
+    IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", UNPROCESSABLE_ENTITY, "Idempotency key reused";
+    /// `If-Match` is no entity tag.
+    InvalidIfMatch = "INVALID_IF_MATCH", BAD_REQUEST, "Invalid If-Match";
+    /// What `If-Match` names is not how things are.
+    PreconditionFailed = "PRECONDITION_FAILED", PRECONDITION_FAILED, "Precondition failed";
+    /// `min_position` is no position of the log.
+    InvalidPosition = "INVALID_POSITION", BAD_REQUEST, "Invalid position";
+    /// The read side has not reached `min_position` in time.
+    PositionNotReached = "POSITION_NOT_REACHED", SERVICE_UNAVAILABLE, "Position not reached";
+    /// The cursor is not one that this route gave to this person.
+    InvalidCursor = "INVALID_CURSOR", BAD_REQUEST, "Invalid cursor";
+    /// `limit` is not between 1 and 100.
+    InvalidLimit = "INVALID_LIMIT", BAD_REQUEST, "Invalid limit";
+
+    /// There is no such route, or nothing there that the caller may see.
+    NotFound = "NOT_FOUND", NOT_FOUND, "Not found";
+    /// There is no command of this name.
+    UnknownCommand = "UNKNOWN_COMMAND", NOT_FOUND, "Unknown command";
+    /// There is no such conversation, or it is somebody else's.
+    ConversationNotFound = "CONVERSATION_NOT_FOUND", NOT_FOUND, "Conversation not found";
+    /// There is no such message, or it is somebody else's.
+    MessageNotFound = "MESSAGE_NOT_FOUND", NOT_FOUND, "Message not found";
+    /// There is no such reply, or it is somebody else's.
+    ReplyNotFound = "REPLY_NOT_FOUND", NOT_FOUND, "Reply not found";
+    /// There is no such advisor, or it is not active, or not visible to the caller.
+    AdvisorNotFound = "ADVISOR_NOT_FOUND", NOT_FOUND, "Advisor not found";
+
+    /// The thing is in a state that does not allow it.
+    WrongState = "WRONG_STATE", CONFLICT, "Wrong state";
+    /// Another command holds the same thing at this moment; ask again.
+    Busy = "BUSY", CONFLICT, "Busy";
+    /// An advisor with this id is there already.
+    AdvisorExists = "ADVISOR_EXISTS", CONFLICT, "Advisor exists";
+    /// Only the user's own messages can be edited.
+    InvalidMessageType = "INVALID_MESSAGE_TYPE", BAD_REQUEST, "Invalid message type";
+    /// A chat request without a message of the user.
+    NoUserMessage = "NO_USER_MESSAGE", BAD_REQUEST, "No user message";
+    /// There is no advisor who could answer.
+    NoAdvisorAvailable = "NO_ADVISOR_AVAILABLE", BAD_REQUEST, "No advisor available";
+    /// Fields of the advisor's form are absent or empty.
+    MissingFields = "MISSING_FIELDS", BAD_REQUEST, "Missing fields";
+    /// The advisor's configuration is no JSON object.
+    InvalidConfiguration = "INVALID_CONFIGURATION", BAD_REQUEST, "Invalid configuration";
+    /// One person has too many live streams.
+    TooManyStreams = "TOO_MANY_STREAMS", TOO_MANY_REQUESTS, "Too many streams";
+
+    /// The model failed; the user's message stays.
+    AiApiError = "AI_API_ERROR", BAD_GATEWAY, "Model failed";
+    /// The model gave no text; the user's message stays.
+    NoAiResponse = "NO_AI_RESPONSE", BAD_GATEWAY, "No reply";
+    /// A part of the system is away; the same request may succeed later.
+    Unavailable = "UNAVAILABLE", SERVICE_UNAVAILABLE, "Unavailable";
+    /// It may have happened: repeat the request with the same idempotency key to learn which.
+    OutcomeUnknown = "OUTCOME_UNKNOWN", SERVICE_UNAVAILABLE, "Outcome unknown";
+    /// The answer took too long; the same request may succeed later.
+    TimedOut = "TIMED_OUT", SERVICE_UNAVAILABLE, "Timed out";
+    /// The server stops; another one takes the same request.
+    ShuttingDown = "SHUTTING_DOWN", SERVICE_UNAVAILABLE, "Shutting down";
+    /// A fault of the server; the request id finds it in the logs.
+    InternalError = "INTERNAL_ERROR", INTERNAL_SERVER_ERROR, "Internal error";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_code_is_there_once_and_says_when_it_is_given() {
+        let texts: HashSet<_> = Code::ALL.iter().map(|code| code.text()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(code.meaning().ends_with('.'), "{code:?}");
+            assert!(code.status().is_client_error() || code.status().is_server_error(), "{code:?}");
+            assert!(code.text().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What an operator can set about the API.
+
+use crate::extract::CursorKey;
+use std::time::Duration;
+
+/// Bounds and names; the defaults are those of `ops/advisor.toml`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Origins that browsers may call from.
+    pub allowed_origins: Vec<String>,
+    /// What bodies may be.
+    pub body: BodyLimits,
+    /// Most time for the answer of each class of route.
+    pub time: TimeLimits,
+    /// Most time that a read waits for `min_position`, and a command for the read side.
+    pub position_wait: Duration,
+    /// Most live streams of one person.
+    pub streams_per_person_max: usize,
+    /// How long a live stream is silent before a comment shows that it lives.
+    pub stream_heartbeat: Duration,
+    /// Signs cursors; the same on every process, so that a cursor survives a restart.
+    pub cursor_key: CursorKey,
+}
+
+/// What bodies may be.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Largest body in bytes.
+    pub bytes_max: usize,
+    /// Most time for the whole body.
+    pub timeout: Duration,
+}
+
+/// Most time for an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeLimits {
+    /// A command: longer than everything that it waits for itself.
+    pub command: Duration,
+    /// A query.
+    pub query: Duration,
+    /// A request that waits for a model's reply.
+    pub chat: Duration,
+}
+
+impl Settings {
+    /// The defaults, for browsers of these origins.
+    pub fn new(cursor_key: CursorKey, allowed_origins: Vec<String>) -> Self {
+        Self {
+            allowed_origins,
+            body: BodyLimits::default(),
+            time: TimeLimits::default(),
+            position_wait: Duration::from_secs(2),
+            streams_per_person_max: 20,
+            stream_heartbeat: Duration::from_secs(15),
+            cursor_key,
+        }
+    }
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self { bytes_max: 1024 * 1024, timeout: Duration::from_secs(30) }
+    }
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        Self { command: Duration::from_secs(30), query: Duration::from_secs(15), chat: Duration::from_secs(150) }
+    }
+}
