@@ -8,6 +8,7 @@ use crate::{
     Metadata, SealContext, advisor::AdvisorEvent, conversation::ConversationEvent, keys::PersonKey, log::LogEvent,
     personal::SealError, user::UserEvent,
 };
+use data_encoding::HEXLOWER;
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeSeed, IntoDeserializer, MapAccess, Visitor},
@@ -62,7 +63,7 @@ pub struct Encoded {
 /// Why an event can't be written.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// It has personal fields and nobody gave a key.
+    /// It has personal fields, and nobody gave a key or (in the metadata) said whose it is.
     #[error("the event holds personal fields and has no subject")]
     NoKey,
     /// A field could not be sealed.
@@ -106,7 +107,8 @@ impl Event {
         metadata: &Metadata,
     ) -> Result<Encoded, EncodeError> {
         for field in self.personal_fields() {
-            field.seal(key.ok_or(EncodeError::NoKey)?, context)?;
+            let key = key.filter(|_| metadata.subject.is_some()).ok_or(EncodeError::NoKey)?;
+            field.seal(key, context)?;
         }
         let json = match &self {
             Self::Log(event) => serde_json::to_vec(event),
@@ -117,25 +119,28 @@ impl Event {
         .map_err(EncodeError::Json)?;
         let wire: Wire<'_> = serde_json::from_slice(&json).map_err(EncodeError::Json)?;
         let data = wire.data.get().as_bytes().to_vec();
-        let metadata = Metadata { checksum: checksum(&data), ..metadata.clone() };
+        let digits = checksum(&data).map(char::from);
+        let metadata = Metadata { checksum: digits.iter().collect(), ..metadata.clone() };
         let metadata = serde_json::to_vec(&metadata).map_err(EncodeError::Json)?;
         Ok(Encoded { type_name: wire.type_name.to_owned(), data, metadata })
     }
 
     /// Reads an event and its metadata; personal fields stay sealed.
     pub fn decode(type_name: &str, data: &[u8], metadata: &[u8]) -> Result<(Self, Metadata), DecodeError> {
-        let metadata: Metadata = serde_json::from_slice(metadata).map_err(DecodeError::Shape)?;
-        if metadata.checksum != checksum(data) {
+        let metadata: Metadata = match serde_json::from_slice(metadata) {
+            Ok(metadata) => metadata,
+            // What a newer build wrote may have newer metadata too: the type tells that first.
+            Err(error) => {
+                return Err(match Self::decode_data(type_name, data) {
+                    Err(unknown @ DecodeError::UnknownType(_)) => unknown,
+                    Ok(_) | Err(DecodeError::Checksum | DecodeError::Shape(_)) => DecodeError::Shape(error),
+                });
+            }
+        };
+        if metadata.checksum.as_bytes() != checksum(data) {
             return Err(DecodeError::Checksum);
         }
-        let event = match type_name.split('.').next() {
-            Some("log") => decode_as(type_name, data).map(Self::Log),
-            Some("user") => decode_as(type_name, data).map(Self::User),
-            Some("advisor") => decode_as(type_name, data).map(Self::Advisor),
-            Some("conversation") => decode_as(type_name, data).map(Self::Conversation),
-            _ => Err(DecodeError::UnknownType(type_name.to_owned())),
-        }?;
-        Ok((event, metadata))
+        Ok((Self::decode_data(type_name, data)?, metadata))
     }
 
     /// Opens the personal fields; without a key they become erased.
@@ -144,11 +149,24 @@ impl Event {
             field.open(key, context);
         }
     }
+
+    fn decode_data(type_name: &str, data: &[u8]) -> Result<Self, DecodeError> {
+        match type_name.split('.').next() {
+            Some("log") => decode_as(type_name, data).map(Self::Log),
+            Some("user") => decode_as(type_name, data).map(Self::User),
+            Some("advisor") => decode_as(type_name, data).map(Self::Advisor),
+            Some("conversation") => decode_as(type_name, data).map(Self::Conversation),
+            _ => Err(DecodeError::UnknownType(type_name.to_owned())),
+        }
+    }
 }
 
 /// CRC-32 (IEEE 802.3) as 8 hexadecimal digits: finds every single flipped bit and every burst of 32.
-fn checksum(data: &[u8]) -> String {
-    format!("{:08x}", crc32fast::hash(data))
+/// Compared on every decode, so it takes no memory of its own.
+fn checksum(data: &[u8]) -> [u8; 8] {
+    let mut digits = [0; 8];
+    HEXLOWER.encode_mut(&crc32fast::hash(data).to_be_bytes(), &mut digits);
+    digits
 }
 
 /// The JSON that serde writes for an event enum, split without a second look at the data.

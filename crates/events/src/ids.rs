@@ -173,4 +173,11 @@ mod tests {
         assert_ne!(event_id("user:a", "key", "h", 0), event_id("user:a", "key", "h", 1));
         assert_ne!(event_id("user:a", "key", "h", 0), event_id("user:a", "key", "i", 0));
     }
+
+    #[test]
+    fn derived_ids_never_change_from_build_to_build() {
+        // A retry after an upgrade names what the first try made.
+        assert_eq!(derived_id("user:a", "key", "conversation").to_string(), "a753ec34-e743-5f06-9624-0d74da8ed425");
+        assert_eq!(event_id("user:a", "key", "h", 0).to_string(), "8a15342a-f048-5628-90fa-3486be025810");
+    }
 }

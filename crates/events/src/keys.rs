@@ -107,3 +107,37 @@ pub trait KeyStore: Send + Sync {
     /// Destroys the person's key for ever. Destroying what is not there is no error.
     async fn destroy(&self, person: &UserId) -> Result<(), KeyError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_body_has_the_same_hash_and_another_body_or_key_has_another() {
+        let hash = key(1).body_hash(b"{}");
+
+        assert_eq!(hash, key(1).body_hash(b"{}"));
+        assert_ne!(hash, key(1).body_hash(b"{ }"));
+        assert_ne!(hash, key(2).body_hash(b"{}"));
+    }
+
+    #[test]
+    fn a_body_hash_never_changes_from_build_to_build() {
+        // Retries are told from reuse by hashes that older builds have written.
+        assert_eq!(key(1).body_hash(b"{}"), "yPxfgpaAGuwMJmR1Cd-3awbcHenEHCGG0tDWA7Tw_w4");
+    }
+
+    #[test]
+    fn a_key_is_not_shown_by_debugging() {
+        assert_eq!(format!("{:?}", key(1)), "PersonKey(…)");
+    }
+
+    #[test]
+    fn two_generated_keys_differ() {
+        assert_ne!(PersonKey::generate().unwrap().expose(), PersonKey::generate().unwrap().expose());
+    }
+
+    fn key(byte: u8) -> PersonKey {
+        PersonKey::from_bytes([byte; 32])
+    }
+}

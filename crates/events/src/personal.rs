@@ -6,9 +6,9 @@
 
 use crate::{StreamName, keys::PersonKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 use uuid::Uuid;
 
 /// Text or JSON that belongs to a person.
@@ -59,7 +59,8 @@ pub struct SealContext<'a> {
 }
 
 impl SealContext<'_> {
-    fn associated_data(&self) -> Vec<u8> {
+    /// The bytes that a seal is bound to.
+    pub fn associated_data(&self) -> Vec<u8> {
         let mut data = self.stream.as_str().as_bytes().to_vec();
         data.push(0);
         data.extend_from_slice(self.event_id.as_bytes());
@@ -100,12 +101,11 @@ impl<T: Serialize + DeserializeOwned> PersonalField for Personal<T> {
 }
 
 /// The JSON form of a sealed field.
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Sealed")]
+#[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     /// Base64 of a 24-byte nonce and the box.
     #[serde(borrow)]
-    sealed: std::borrow::Cow<'a, str>,
+    sealed: Cow<'a, str>,
 }
 
 /// A field that nobody sealed does not serialize: an event can't leave with clear words by mistake.
@@ -126,12 +126,107 @@ impl<'de, T> Deserialize<'de> for Personal<T> {
     }
 }
 
-impl<T> JsonSchema for Personal<T> {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Personal".into()
+/// The sealed form; the schema's name begins with `Personal` and ends with what is inside.
+impl<T: JsonSchema> JsonSchema for Personal<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Personal_{}", T::schema_name()).into()
     }
 
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        Wire::json_schema(generator)
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "A person's words, sealed under a key of that person's own.",
+            "properties": {
+                "sealed": {
+                    "type": "string",
+                    "contentEncoding": "base64",
+                    "description": "Base64 of a 24-byte nonce and the XChaCha20-Poly1305 box of the words' JSON; \
+                                    associated data: stream name, NUL, the 16 bytes of the event id.",
+                },
+            },
+            "required": ["sealed"],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::LazyLock;
+
+    #[test]
+    fn known_words_refuse_to_be_serialized() {
+        assert!(serde_json::to_string(&Personal::Known("canary")).is_err());
+        assert!(serde_json::to_string(&Personal::<String>::Erased).is_err());
+    }
+
+    #[test]
+    fn no_words_are_shown_by_debugging() {
+        let shown = format!(
+            "{:?} {:?} {:?}",
+            Personal::Known("canary"),
+            Personal::<String>::Sealed(b"canary".to_vec()),
+            Personal::<String>::Erased
+        );
+
+        assert_eq!(shown, "Known(…) Sealed(…) Erased");
+    }
+
+    #[test]
+    fn a_box_opens_where_it_was_sealed_and_nowhere_else() {
+        let sealed = sealed("canary", &key(1), here());
+
+        for (case, key, context) in [
+            ("another key", key(2), here()),
+            ("another stream", key(1), SealContext { stream: &StreamName::from_text("user-b"), ..here() }),
+            ("another event", key(1), SealContext { event_id: Uuid::from_u128(2), ..here() }),
+        ] {
+            let mut field = sealed.clone();
+            field.open(Some(&key), context);
+            assert_eq!(field, Personal::Erased, "{case}");
+        }
+        let mut field = sealed;
+        field.open(Some(&key(1)), here());
+        assert_eq!(field, Personal::Known("canary".to_owned()));
+    }
+
+    #[test]
+    fn a_box_with_any_bit_flipped_or_cut_short_is_erased() {
+        let Personal::Sealed(bytes) = sealed("canary", &key(1), here()) else { panic!("sealed") };
+
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(opened(flipped), Personal::Erased, "bit {bit}");
+        }
+        for length in 0..bytes.len() {
+            assert_eq!(opened(bytes[..length].to_vec()), Personal::Erased, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn the_same_words_are_never_sealed_into_the_same_box() {
+        assert_ne!(sealed("canary", &key(1), here()), sealed("canary", &key(1), here()));
+    }
+
+    fn key(byte: u8) -> PersonKey {
+        PersonKey::from_bytes([byte; 32])
+    }
+
+    fn here() -> SealContext<'static> {
+        static STREAM: LazyLock<StreamName> = LazyLock::new(|| StreamName::from_text("user-a"));
+        SealContext { stream: &STREAM, event_id: Uuid::from_u128(1) }
+    }
+
+    fn sealed(words: &str, key: &PersonKey, context: SealContext<'_>) -> Personal<String> {
+        let mut field = Personal::Known(words.to_owned());
+        field.seal(key, context).unwrap();
+        field
+    }
+
+    fn opened(bytes: Vec<u8>) -> Personal<String> {
+        let mut field = Personal::Sealed(bytes);
+        field.open(Some(&key(1)), here());
+        field
     }
 }

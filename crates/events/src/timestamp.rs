@@ -5,6 +5,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+/// 0000-01-01T00:00:00.000Z.
+const YEAR_0_MS: i64 = -62_167_219_200_000;
+/// 9999-12-31T23:59:59.999Z.
+const YEAR_9999_END_MS: i64 = 253_402_300_799_999;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -29,11 +34,13 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
-/// `time` writes 0, 2 or 9 digits of a second; clients of this API expect exactly three.
+/// `time` writes 0, 2 or 9 digits of a second; clients of this API expect exactly three. RFC 3339 has
+/// the years 0 to 9999 and no others: what lies outside is written as their first or last moment.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.0.clamp(YEAR_0_MS, YEAR_9999_END_MS);
         let moment =
-            OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).map_err(|_| fmt::Error)?;
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).map_err(|_| fmt::Error)?;
         let (year, month, day) = (moment.year(), u8::from(moment.month()), moment.day());
         let (hour, minute, second) = moment.to_hms();
         let millisecond = moment.millisecond();
@@ -49,8 +56,22 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| de::Error::custom("not an RFC 3339 time"))
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Reads the text where it stands: every event that is decoded carries a time.
+struct Text;
+
+impl de::Visitor<'_> for Text {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an RFC 3339 time")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        Timestamp::parse(text).ok_or_else(|| E::custom("not an RFC 3339 time"))
     }
 }
 
@@ -79,6 +100,14 @@ mod tests {
             assert_eq!(Timestamp(ms).to_string(), text);
             assert_eq!(Timestamp::parse(text), Some(Timestamp(ms)));
         }
+    }
+
+    #[test]
+    fn a_moment_that_has_no_such_text_is_written_as_the_nearest_that_has() {
+        assert_eq!(Timestamp(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp(i64::MIN).to_string(), "0000-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::parse("0000-01-01T00:00:00.000Z"), Some(Timestamp(YEAR_0_MS)));
+        assert_eq!(Timestamp::parse("9999-12-31T23:59:59.999Z"), Some(Timestamp(YEAR_9999_END_MS)));
     }
 
     #[test]
