@@ -135,4 +135,6 @@ fn refuse(fault: TokenFault) -> Problem {
 }
 
 #[cfg(test)]
+pub(crate) mod test_issuer;
+#[cfg(test)]
 mod tests;
