@@ -248,3 +248,207 @@ fn document_for(
         (Visibility::Private, None) => Err(AdvisorRefusal::NoOwner),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::specification::given;
+    use serde_json::json;
+
+    #[test]
+    fn a_public_advisor_is_made_in_the_clear_and_a_private_one_is_personal() {
+        let create = |visibility| create(Some("ana"), visibility);
+        given::<Advisor>([]).when(create(Visibility::Public)).then(vec![public(Some("ana"))]);
+        given::<Advisor>([]).when(create(Visibility::Private)).then(vec![private("ana")]);
+    }
+
+    #[test]
+    fn a_seeded_advisor_is_nobodys() {
+        given::<Advisor>([]).when(create(None, Visibility::Public)).then(vec![public(None)]);
+    }
+
+    #[test]
+    fn a_private_advisor_without_an_owner_is_refused() {
+        given::<Advisor>([]).when(create(None, Visibility::Private)).then_refused(AdvisorRefusal::NoOwner);
+        given::<Advisor>([public(None)])
+            .when(set_visibility(operator("olga"), Visibility::Private, 0))
+            .then_refused(AdvisorRefusal::NoOwner);
+    }
+
+    #[test]
+    fn an_id_that_is_taken_is_told_of_when_its_advisor_is_seen_and_only_then() {
+        for (there, asking, visible) in [
+            (public(None), Some("ana"), true),
+            (public(Some("ben")), Some("ana"), true),
+            (public(None), None, true),
+            (private("ana"), Some("ana"), true),
+            (private("ben"), Some("ana"), false),
+            (private("ben"), None, false),
+        ] {
+            given::<Advisor>([there])
+                .when(create(asking, Visibility::Private))
+                .then_refused(AdvisorRefusal::Exists { visible });
+        }
+    }
+
+    #[test]
+    fn an_advisor_that_was_not_made_refuses_everything_else() {
+        for command in [
+            revise(user("ana")),
+            set_status(user("ana"), Status::Archived),
+            set_visibility(operator("olga"), Visibility::Public, 0),
+        ] {
+            given::<Advisor>([]).when(command).then_refused(AdvisorRefusal::NotFound);
+        }
+    }
+
+    #[test]
+    fn an_owner_revises_their_advisor_as_it_is_visible() {
+        given::<Advisor>([private("ana")]).when(revise(user("ana"))).then(vec![privately_revised()]);
+        given::<Advisor>([public(Some("ana"))]).when(revise(user("ana"))).then(vec![publicly_revised()]);
+    }
+
+    #[test]
+    fn an_operator_revises_public_advisors_and_no_private_ones() {
+        given::<Advisor>([public(None)]).when(revise(operator("olga"))).then(vec![publicly_revised()]);
+        given::<Advisor>([private("ana")]).when(revise(operator("olga"))).then_refused(AdvisorRefusal::NotFound);
+    }
+
+    #[test]
+    fn somebody_elses_advisor_answers_as_if_there_were_none() {
+        for there in [public(None), public(Some("ana")), private("ana")] {
+            for command in [revise(user("ben")), set_status(user("ben"), Status::Archived)] {
+                given::<Advisor>([there.clone()]).when(command).then_refused(AdvisorRefusal::NotFound);
+            }
+        }
+    }
+
+    #[test]
+    fn an_owner_or_an_operator_archives_an_advisor_once() {
+        for by in [user("ana"), operator("olga")] {
+            let archive = set_status(by, Status::Archived);
+            given::<Advisor>([private("ana")]).when(archive.clone()).then(vec![status_changed(Status::Archived)]);
+            given::<Advisor>([private("ana"), status_changed(Status::Archived)]).when(archive).then_nothing();
+        }
+    }
+
+    #[test]
+    fn an_advisor_becomes_active_again() {
+        given::<Advisor>([public(None), status_changed(Status::Archived)])
+            .when(set_status(operator("olga"), Status::Active))
+            .then(vec![status_changed(Status::Active)]);
+    }
+
+    #[test]
+    fn an_operator_publishes_a_private_advisor_and_takes_it_back() {
+        let publish = set_visibility(operator("olga"), Visibility::Public, 0);
+        given::<Advisor>([private("ana")]).when(publish.clone()).then(vec![published()]);
+        given::<Advisor>([private("ana"), published()]).when(publish).then_nothing();
+        given::<Advisor>([private("ana"), published()])
+            .when(set_visibility(operator("olga"), Visibility::Private, 1))
+            .then(vec![AdvisorEvent::VisibilityChanged(VisibilityChanged {
+                visibility: Visibility::Private,
+                document: Document::Private(document().into()),
+            })]);
+    }
+
+    #[test]
+    fn only_operators_publish_and_only_who_sees_an_advisor_is_told_so() {
+        let publish = |by| set_visibility(by, Visibility::Public, 0);
+        given::<Advisor>([private("ana")]).when(publish(user("ana"))).then_refused(AdvisorRefusal::NotOperator);
+        given::<Advisor>([public(None)]).when(publish(user("ben"))).then_refused(AdvisorRefusal::NotOperator);
+        given::<Advisor>([private("ana")]).when(publish(user("ben"))).then_refused(AdvisorRefusal::NotFound);
+    }
+
+    #[test]
+    fn a_document_that_was_replaced_since_it_was_read_is_not_published() {
+        let history = [private("ana"), status_changed(Status::Inactive), privately_revised()];
+        for document_revision in [0, 1, 3] {
+            given::<Advisor>(history.clone())
+                .when(set_visibility(operator("olga"), Visibility::Public, document_revision))
+                .then_refused(AdvisorRefusal::DocumentMoved);
+        }
+        given::<Advisor>(history).when(set_visibility(operator("olga"), Visibility::Public, 2)).then(vec![published()]);
+    }
+
+    #[test]
+    fn the_subject_is_the_owner_where_there_is_one() {
+        let command = create(Some("ana"), Visibility::Private);
+        assert_eq!(Advisor::subject(&AdvisorState::Unknown, &command), Some("ana".into()));
+        let state = Advisor::evolve(AdvisorState::Unknown, &private("ana"));
+        assert_eq!(Advisor::subject(&state, &revise(operator("olga"))), Some("ana".into()));
+        let state = Advisor::evolve(AdvisorState::Unknown, &public(None));
+        assert_eq!(Advisor::subject(&state, &revise(operator("olga"))), None);
+    }
+
+    fn create(owner: Option<&str>, visibility: Visibility) -> AdvisorCommand {
+        AdvisorCommand::Create {
+            advisor_id: "alex".into(),
+            owner_id: owner.map(Into::into),
+            visibility,
+            status: Status::Active,
+            document: document(),
+        }
+    }
+
+    fn revise(by: Caller) -> AdvisorCommand {
+        AdvisorCommand::Revise { by, document: document() }
+    }
+
+    fn set_status(by: Caller, status: Status) -> AdvisorCommand {
+        AdvisorCommand::SetStatus { by, status }
+    }
+
+    fn set_visibility(by: Caller, visibility: Visibility, document_revision: u64) -> AdvisorCommand {
+        AdvisorCommand::SetVisibility { by, visibility, document: document(), document_revision }
+    }
+
+    fn user(id: &str) -> Caller {
+        Caller { user_id: id.into(), role: CallerRole::User }
+    }
+
+    fn operator(id: &str) -> Caller {
+        Caller { user_id: id.into(), role: CallerRole::Operator }
+    }
+
+    fn document() -> Value {
+        json!({"persona": {"name": "Alex", "title": "Coach"}})
+    }
+
+    fn public(owner: Option<&str>) -> AdvisorEvent {
+        created(owner, Visibility::Public, Document::Public(document()))
+    }
+
+    fn private(owner: &str) -> AdvisorEvent {
+        created(Some(owner), Visibility::Private, Document::Private(document().into()))
+    }
+
+    fn created(owner: Option<&str>, visibility: Visibility, document: Document) -> AdvisorEvent {
+        AdvisorEvent::Created(Created {
+            advisor_id: "alex".into(),
+            owner_id: owner.map(Into::into),
+            visibility,
+            status: Status::Active,
+            document,
+        })
+    }
+
+    fn privately_revised() -> AdvisorEvent {
+        AdvisorEvent::Revised(Revised { document: Document::Private(document().into()) })
+    }
+
+    fn publicly_revised() -> AdvisorEvent {
+        AdvisorEvent::Revised(Revised { document: Document::Public(document()) })
+    }
+
+    fn status_changed(status: Status) -> AdvisorEvent {
+        AdvisorEvent::StatusChanged(StatusChanged { status })
+    }
+
+    fn published() -> AdvisorEvent {
+        AdvisorEvent::VisibilityChanged(VisibilityChanged {
+            visibility: Visibility::Public,
+            document: Document::Public(document()),
+        })
+    }
+}

@@ -12,11 +12,14 @@ mod turns;
 pub use context::CommandContext;
 pub use outcome::{CommandError, Outcome};
 
-use crate::{Advisor, Conversation, Decider, User, recent_commands::Done};
+use crate::{
+    Advisor, Conversation, Decider, User,
+    recent_commands::{Done, Mark},
+};
 use advisor_eventlog::{Appended, EventLog, Position};
 use advisor_events::{KeyStore, SealContext, StreamName};
 use append::Written;
-use fold::{Fold, Last, Standing, decode, own, read};
+use fold::{Fold, Incomplete, Last, Standing, decode, own, read};
 use identity::{Identity, Person};
 use std::{sync::Arc, time::Duration};
 use turns::Turns;
@@ -176,6 +179,10 @@ impl<D: Decider> Handler<D> {
             outcome.revision = recorded.revision;
             outcome.position = recorded.position;
         }
+        let given = outcome.events.len();
+        if given != done.count {
+            return Err(CommandError::Broken(Box::new(Incomplete { given, expected: done.count })));
+        }
         Ok(outcome)
     }
 }
@@ -184,11 +191,7 @@ impl<D: Decider> Handler<D> {
 /// say something else by now; the rules go before what the caller expects, since they know whose it is.
 fn judge<D: Decider>(fold: &Fold<D>, asked: &Asked<'_, D>, identity: &Identity) -> Judgement<D> {
     if let Some(done) = fold.recent.find(identity.key) {
-        return if done.first_event == identity.first_event {
-            Judgement::Done(done)
-        } else {
-            Judgement::No(CommandError::KeyReused)
-        };
+        return if done.body == identity.body { Judgement::Done(done) } else { Judgement::No(CommandError::KeyReused) };
     }
     match D::decide(&fold.state, asked.command.clone()) {
         Err(refusal) => Judgement::No(CommandError::Refused(refusal)),
@@ -212,7 +215,7 @@ fn take_in<D: Decider>(
 ) -> Outcome<D::Event> {
     for (index, event) in events.iter().enumerate() {
         let last = Last { id: identity.event_id(index), revision: fold.next_revision(), position: appended.position };
-        fold.apply(event, identity.key, asked.context.now, last);
+        fold.apply(event, Mark { command: identity.key, body: identity.body, at: asked.context.now }, last);
     }
     if fold.last.map(|last| last.revision) != Some(appended.revision) {
         // The log found more there than this append: the fold has to see what.

@@ -24,11 +24,34 @@ impl CommandKey {
     }
 }
 
+/// What tells a command's body from another one: the beginning of its hash, 96 bits of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Body([u8; 16]);
+
+impl Body {
+    pub(crate) fn new(body_hash: &str) -> Self {
+        let mut beginning = [0; 16];
+        for (to, from) in beginning.iter_mut().zip(body_hash.bytes()) {
+            *to = from;
+        }
+        Self(beginning)
+    }
+}
+
+/// What an event tells of its command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    pub(crate) command: CommandKey,
+    pub(crate) body: Body,
+    /// The event's own time.
+    pub(crate) at: Timestamp,
+}
+
 /// Where the events of a command stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Done {
-    /// Derived from the actor, the command id and the body's hash: it differs where the body does.
-    pub(crate) first_event: Uuid,
+    /// Its body: asked with another one, it is another command.
+    pub(crate) body: Body,
     /// Revision of the first event.
     pub(crate) revision: u64,
     /// How many there are.
@@ -57,11 +80,12 @@ impl RecentCommands {
     }
 
     /// Takes in the stream's next event.
-    pub(crate) fn remember(&mut self, command: CommandKey, event: Uuid, revision: u64, at: Timestamp) {
+    pub(crate) fn remember(&mut self, mark: Mark, revision: u64) {
+        let Mark { command, body, at } = mark;
         match self.done.get_mut(&command) {
             Some(done) if done.revision + done.count as u64 == revision => done.count += 1,
             Some(_) | None => {
-                self.done.insert(command, Done { first_event: event, revision, count: 1 });
+                self.done.insert(command, Done { body, revision, count: 1 });
                 self.oldest_first.push_back(Remembered { command, revision, at });
             }
         }
@@ -94,12 +118,19 @@ mod tests {
     #[test]
     fn a_command_is_found_with_all_its_events() {
         let mut recent = RecentCommands::default();
-        recent.remember(key(1), event(0), 0, Timestamp(0));
-        recent.remember(key(2), event(1), 1, Timestamp(1));
-        recent.remember(key(2), event(2), 2, Timestamp(1));
-        recent.remember(key(3), event(3), 3, Timestamp(2));
-        assert_eq!(recent.find(key(2)), Some(Done { first_event: event(1), revision: 1, count: 2 }));
+        recent.remember(mark(1, 0, Timestamp(0)), 0);
+        recent.remember(mark(2, 1, Timestamp(1)), 1);
+        recent.remember(mark(2, 1, Timestamp(1)), 2);
+        recent.remember(mark(3, 3, Timestamp(2)), 3);
+        assert_eq!(recent.find(key(2)), Some(Done { body: body(1), revision: 1, count: 2 }));
         assert_eq!(recent.find(key(4)), None);
+    }
+
+    #[test]
+    fn bodies_are_told_apart_by_the_beginning_of_their_hashes() {
+        assert_eq!(Body::new("0123456789abcdef…"), Body::new("0123456789abcdef,"));
+        assert_ne!(Body::new("0123456789abcdef"), Body::new("0123456789abcdeg"));
+        assert_ne!(Body::new(""), Body::new("0"));
     }
 
     #[test]
@@ -120,7 +151,7 @@ mod tests {
     fn what_is_older_than_a_day_is_forgotten_beyond_a_thousand() {
         let mut recent = remembering(1_500, 1);
         assert!(recent.find(key(0)).is_some());
-        recent.remember(key(9_999), event(1_500), 1_500, Timestamp(24 * HOUR_MS + 700));
+        recent.remember(mark(9_999, 1_500, Timestamp(24 * HOUR_MS + 700)), 1_500);
         assert_eq!(recent.find(key(500)), None);
         assert!(recent.find(key(501)).is_some(), "the last thousand stay");
         assert_eq!(recent.done.len(), KEPT_MIN);
@@ -135,9 +166,9 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_forgets_nothing_early() {
         let mut recent = RecentCommands::default();
-        recent.remember(key(0), event(0), 0, Timestamp(48 * HOUR_MS));
+        recent.remember(mark(0, 0, Timestamp(48 * HOUR_MS)), 0);
         for n in 1..2_000 {
-            recent.remember(key(n), event(n), n, Timestamp(47 * HOUR_MS));
+            recent.remember(mark(n, n, Timestamp(47 * HOUR_MS)), n);
         }
         assert!(recent.find(key(0)).is_some());
     }
@@ -146,24 +177,28 @@ mod tests {
     fn a_forgotten_command_that_is_done_again_is_remembered_anew() {
         let mut recent = remembering(1_500, 48 * HOUR_MS);
         assert_eq!(recent.find(key(0)), None);
-        recent.remember(key(0), event(7), 1_500, Timestamp(1_500 * 48 * HOUR_MS));
-        assert_eq!(recent.find(key(0)), Some(Done { first_event: event(7), revision: 1_500, count: 1 }));
+        recent.remember(mark(0, 7, Timestamp(1_500 * 48 * HOUR_MS)), 1_500);
+        assert_eq!(recent.find(key(0)), Some(Done { body: body(7), revision: 1_500, count: 1 }));
     }
 
     /// So many commands of one event, so many milliseconds apart.
     fn remembering(count: u64, apart_ms: i64) -> RecentCommands {
         let mut recent = RecentCommands::default();
         for (n, ms) in (0..count).zip((0..).step_by(usize::try_from(apart_ms).unwrap())) {
-            recent.remember(key(n), event(n), n, Timestamp(ms));
+            recent.remember(mark(n, n, Timestamp(ms)), n);
         }
         recent
+    }
+
+    fn mark(command: u64, of_body: u64, at: Timestamp) -> Mark {
+        Mark { command: key(command), body: body(of_body), at }
     }
 
     fn key(n: u64) -> CommandKey {
         CommandKey::new("user:ana", &n.to_string())
     }
 
-    fn event(n: u64) -> Uuid {
-        Uuid::from_u128(u128::from(n) + 1)
+    fn body(n: u64) -> Body {
+        Body::new(&n.to_string())
     }
 }

@@ -86,7 +86,7 @@ fn go_on(open: &Open, command: ConversationCommand) -> Decision {
         }
         ConversationCommand::SendMessage { start: None, message, .. } => send(open, message),
         ConversationCommand::EditMessage { message_id, content, .. } => edit(open, message_id, content),
-        ConversationCommand::DeleteMessage { message_id, .. } => delete_message(open, message_id),
+        ConversationCommand::DeleteMessage { message_id, .. } => delete_message(open, &message_id),
         ConversationCommand::StopReply { reply_id, .. } => stop(open, reply_id),
         ConversationCommand::StartReply { reply_id, attempt, claim, after_release, manifest } => {
             let event = ReplyStarted { reply_id, attempt, claim, after_release, manifest };
@@ -148,12 +148,12 @@ fn edit(open: &Open, message_id: MessageId, content: String) -> Decision {
 }
 
 /// The open replies to a message end with it, in the same append.
-fn delete_message(open: &Open, message_id: MessageId) -> Decision {
-    if !open.messages.contains_key(&message_id) {
+fn delete_message(open: &Open, message_id: &MessageId) -> Decision {
+    if !open.messages.contains_key(message_id) {
         return Err(ConversationRefusal::MessageNotFound);
     }
     let mut events = vec![ConversationEvent::MessageDeleted(MessageDeleted { message_id: message_id.clone() })];
-    events.extend(open.replies.iter().filter(|reply| reply.message_id == message_id).map(|reply| {
+    events.extend(open.replies.iter().filter(|reply| reply.message_id == *message_id).map(|reply| {
         let (reply_id, attempt) = (reply.reply_id.clone(), reply.attempt);
         ConversationEvent::ReplyFailed(ReplyFailed { reply_id, attempt, reason: ReplyFailure::MessageDeleted })
     }));

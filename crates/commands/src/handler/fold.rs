@@ -3,15 +3,15 @@
 use crate::{
     Decider,
     handler::CommandError,
-    recent_commands::{CommandKey, RecentCommands},
+    recent_commands::{Body, CommandKey, Mark, RecentCommands},
 };
 use advisor_eventlog::{Direction, EventLog, Position, ReadError, Recorded};
-use advisor_events::{Event, Metadata, StreamName, Timestamp};
+use advisor_events::{Event, Metadata, StreamName};
 use std::error::Error;
 use uuid::Uuid;
 
 /// Events of one read.
-const PAGE: usize = 500;
+const PAGE: usize = 200;
 
 /// What has become of a stream: the aggregate's situation and the commands that it remembers.
 pub(super) struct Fold<D: Decider> {
@@ -61,9 +61,9 @@ impl<D: Decider> Fold<D> {
     }
 
     /// Takes in the stream's next event.
-    pub(super) fn apply(&mut self, event: &D::Event, command: CommandKey, at: Timestamp, last: Last) {
+    pub(super) fn apply(&mut self, event: &D::Event, mark: Mark, last: Last) {
         self.state = D::evolve(std::mem::take(&mut self.state), event);
-        self.recent.remember(command, last.id, last.revision, at);
+        self.recent.remember(mark, last.revision);
         self.last = Some(last);
     }
 
@@ -110,8 +110,9 @@ impl<D: Decider> Fold<D> {
             let (event, metadata) = decode(recorded)?;
             let event = own::<D>(event, recorded.revision)?;
             let command = CommandKey::new(&metadata.actor.key(), &metadata.command_id);
+            let mark = Mark { command, body: Body::new(&metadata.body_hash), at: metadata.recorded_at };
             let last = Last { id: recorded.id, revision: recorded.revision, position: recorded.position };
-            self.apply(&event, command, metadata.recorded_at, last);
+            self.apply(&event, mark, last);
         }
         Ok(())
     }
@@ -146,6 +147,14 @@ pub(super) fn own<D: Decider>(event: Event, revision: u64) -> Result<D::Event, C
 #[derive(Debug, thiserror::Error)]
 #[error("the log gave revision {0} where another one has to follow")]
 struct Gap(u64);
+
+/// The events of a command that was done are there, and contiguous.
+#[derive(Debug, thiserror::Error)]
+#[error("the log gave {given} of {expected} events of a command that was done")]
+pub(super) struct Incomplete {
+    pub(super) given: usize,
+    pub(super) expected: usize,
+}
 
 /// Another aggregate's event.
 #[derive(Debug, thiserror::Error)]

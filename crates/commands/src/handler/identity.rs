@@ -1,6 +1,6 @@
 //! What tells a command from another one, and a retry from a reuse of its id.
 
-use crate::recent_commands::CommandKey;
+use crate::recent_commands::{Body, CommandKey};
 use advisor_events::{KeyError, KeyStore, PersonKey, UserId, ids::event_id};
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
@@ -11,12 +11,15 @@ use super::CommandContext;
 /// Who asked what under which id.
 pub(super) struct Identity {
     actor: String,
-    command_id: String,
+    /// The command id and a random name of this decision. Event ids are derived from it, so that the log
+    /// takes the repeat of this very append for one, and no other decision on the same command: that one
+    /// may have been made from other facts, and is answered from the log instead.
+    decision: String,
     /// Whose key the body was hashed with.
     hashed_with: Option<Person>,
     pub(super) key: CommandKey,
     pub(super) body_hash: String,
-    pub(super) first_event: Uuid,
+    pub(super) body: Body,
 }
 
 /// A person and their key.
@@ -37,14 +40,14 @@ impl Identity {
             Some(user_id) => Some(Person { user_id: user_id.clone(), key: keys.obtain(user_id).await? }),
             None => None,
         };
-        let (actor, command_id) = (context.actor.key(), context.command_id.clone());
+        let actor = context.actor.key();
         let body_hash = match &hashed_with {
             Some(person) => person.key.body_hash(&context.body),
             None => BASE64URL_NOPAD.encode(&Sha256::digest(&context.body)),
         };
-        let first_event = event_id(&actor, &command_id, &body_hash, 0);
-        let key = CommandKey::new(&actor, &command_id);
-        Ok(Self { actor, command_id, hashed_with, key, body_hash, first_event })
+        let key = CommandKey::new(&actor, &context.command_id);
+        let decision = format!("{}\0{}", context.command_id, Uuid::new_v4());
+        Ok(Self { actor, decision, hashed_with, key, body: Body::new(&body_hash), body_hash })
     }
 
     /// The key that seals this person's words.
@@ -57,6 +60,6 @@ impl Identity {
 
     /// The id of the command's `index`-th event.
     pub(super) fn event_id(&self, index: usize) -> Uuid {
-        event_id(&self.actor, &self.command_id, &self.body_hash, index)
+        event_id(&self.actor, &self.decision, &self.body_hash, index)
     }
 }

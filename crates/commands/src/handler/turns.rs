@@ -124,3 +124,92 @@ impl<D: Decider> Drop for Turn<'_, D> {
         self.turns.settle(self.stream, self.fold.events());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Conversation, handler::fold::Last};
+    use advisor_eventlog::Position;
+    use uuid::Uuid;
+
+    const WAIT: Duration = Duration::from_secs(2);
+
+    #[tokio::test]
+    async fn no_more_streams_are_kept_than_allowed_and_those_used_last_stay() {
+        let turns = Turns::<Conversation>::new(3, 1_000);
+        for number in 0..10 {
+            use_with(&turns, &stream(number), 1).await;
+        }
+        assert_eq!(kept(&turns), [7, 8, 9].map(stream).to_vec());
+    }
+
+    #[tokio::test]
+    async fn no_more_events_are_kept_than_allowed() {
+        let turns = Turns::<Conversation>::new(100, 1_000);
+        for number in 0..10 {
+            use_with(&turns, &stream(number), 300).await;
+        }
+        assert_eq!(kept(&turns), [7, 8, 9].map(stream).to_vec());
+        use_with(&turns, &stream(9), 900).await;
+        assert_eq!(kept(&turns), [stream(9)].to_vec());
+        assert_eq!(turns.lock().events, 900);
+    }
+
+    #[tokio::test]
+    async fn a_fold_in_use_is_never_dropped() {
+        let turns = Turns::<Conversation>::new(2, 1_000);
+        let first = stream(0);
+        let in_use = turns.take(&first, WAIT).await.unwrap();
+        for number in 1..10 {
+            use_with(&turns, &stream(number), 1).await;
+        }
+        assert!(kept(&turns).contains(&first));
+        assert!(turns.take(&first, Duration::ZERO).await.is_none(), "it is the same one that is in use");
+        drop(in_use);
+    }
+
+    #[tokio::test]
+    async fn streams_that_do_not_exist_are_not_kept() {
+        let turns = Turns::<Conversation>::new(10, 1_000);
+        use_with(&turns, &stream(1), 5).await;
+        for number in 2..100 {
+            drop(turns.take(&stream(number), WAIT).await.unwrap());
+        }
+        assert_eq!(kept(&turns), [stream(1)].to_vec());
+        assert_eq!(turns.lock().events, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_gets_the_fold_that_the_one_before_has_left() {
+        let turns = Turns::<Conversation>::new(10, 1_000);
+        let name = stream(1);
+        let mut first = turns.take(&name, WAIT).await.unwrap();
+        let waiting = turns.take(&name, WAIT);
+        let leaving = async {
+            first.fold().last = Some(last(4));
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(waiting, leaving);
+        assert_eq!(second.unwrap().fold().last, Some(last(4)));
+    }
+
+    /// Takes a turn that leaves a fold of so many events.
+    async fn use_with(turns: &Turns<Conversation>, stream: &StreamName, events: u64) {
+        let mut turn = turns.take(stream, WAIT).await.unwrap();
+        turn.fold().last = Some(last(events - 1));
+    }
+
+    fn last(revision: u64) -> Last {
+        Last { id: Uuid::from_u128(1), revision, position: Position(1) }
+    }
+
+    fn stream(number: u8) -> StreamName {
+        StreamName::from_text(format!("conversation-{number}"))
+    }
+
+    fn kept(turns: &Turns<Conversation>) -> Vec<StreamName> {
+        let mut kept: Vec<_> = turns.lock().folds.iter().map(|(stream, _)| stream.clone()).collect();
+        kept.sort();
+        kept
+    }
+}
