@@ -13,7 +13,7 @@ use stall::StallTimeout;
 use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -54,19 +54,38 @@ impl Default for AcceptLimits {
 /// On shutdown no connection is accepted any more, each is closed after the answer that it is giving, and
 /// streams are expected to end by themselves. Who is in a hurry drops the future.
 pub async fn serve_tcp(listener: TcpListener, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
-    let accept = async || {
-        let (stream, _) = listener.accept().await?;
-        // Small answers and events leave at once. A socket that refuses is about to fail anyway.
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    };
-    serve(accept, router, limits, shutdown).await;
+    serve(listener, router, limits, shutdown).await;
 }
 
 /// The same over a socket in the file system.
 pub async fn serve_unix(listener: UnixListener, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
-    let accept = async || listener.accept().await.map(|(stream, _)| stream);
-    serve(accept, router, limits, shutdown).await;
+    serve(listener, router, limits, shutdown).await;
+}
+
+/// Where connections come from.
+trait Listen: Send + Sync {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listen for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // Small answers and events leave at once.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Listen for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
 }
 
 /// A socket at `path`, for its owner alone; one that a dead process left there is replaced.
@@ -81,14 +100,7 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve<S>(
-    accept: impl AsyncFn() -> io::Result<S>,
-    router: Router,
-    limits: AcceptLimits,
-    shutdown: CancellationToken,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn serve(listener: impl Listen, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
     let mut back_off = BACK_OFF_MIN;
@@ -99,7 +111,7 @@ async fn serve<S>(
         };
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept() => accepted,
+            accepted = listener.next() => accepted,
         };
         match accepted {
             Ok(stream) => {
@@ -119,6 +131,7 @@ async fn serve<S>(
             }
         }
     }
+    drop(listener);
     connections.close();
     connections.wait().await;
 }

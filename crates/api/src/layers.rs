@@ -179,3 +179,6 @@ fn cors(origins: &[String]) -> CorsLayer {
         ])
         .max_age(Duration::from_secs(600))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,11 @@ pub mod auth;
 pub mod extract;
 mod health;
 mod layers;
+mod live;
 pub mod measure;
 mod openapi;
 pub mod problem;
+mod reading;
 pub mod settings;
 
 pub use health::{Check, CheckFailed};
@@ -20,6 +22,7 @@ use advisor_bus::Bus;
 use advisor_commands::Commands;
 use advisor_eventlog::EventLog;
 use advisor_events::Clock;
+use advisor_projections::{Reader, SideStore};
 use auth::Authenticator;
 use axum::{Router, extract::FromRef};
 use extract::CursorKey;
@@ -34,6 +37,10 @@ use utoipa_axum::router::OpenApiRouter;
 pub struct Api {
     /// Commands, which change things.
     pub commands: Arc<Commands>,
+    /// The read models.
+    pub reader: Reader,
+    /// The drafts of running replies.
+    pub side: SideStore,
     /// The log, for its head.
     pub log: Arc<dyn EventLog>,
     /// The doorbell.

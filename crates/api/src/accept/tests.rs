@@ -1,1 +1,213 @@
+//! Connections that misbehave, over real sockets.
 
+use super::*;
+use crate::problem::Problem;
+use axum::{body::Body, routing::get};
+use futures::StreamExt;
+use std::{net::SocketAddr, time::Instant};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+};
+
+#[tokio::test]
+async fn an_answer_leaves_a_connection_open_for_the_next() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    for _ in 0..3 {
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert!(read_some(&mut client).await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_or_slow_with_its_headers_is_cut_off() {
+    let server = Server::start(limits()).await;
+    for begun in ["", "GET / HTTP/1.1\r\nhost"] {
+        let mut client = server.connect().await;
+        client.write_all(begun.as_bytes()).await.unwrap();
+        let started = Instant::now();
+        read_to_end(&mut client).await;
+        assert!(started.elapsed() >= limits().header_timeout / 2, "{begun:?}");
+    }
+    let mut dripping = server.connect().await;
+    let (mut read, mut write) = dripping.split();
+    let drip = async {
+        for byte in b"GET / HTTP/1.1\r\nx-a: ".iter().chain(std::iter::repeat_n(&b'a', 1_000)) {
+            if write.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the connection outlasted its headers");
+    };
+    let ended = async { while matches!(read.read(&mut [0; 1_024]).await, Ok(1..)) {} };
+    tokio::select! { () = drip => {}, () = ended => {} }
+}
+
+#[tokio::test]
+async fn too_many_or_too_large_headers_are_431() {
+    let server = Server::start(limits()).await;
+    let large = format!("GET / HTTP/1.1\r\nhost: x\r\nx-large: {}\r\n\r\n", "a".repeat(20_000));
+    let many = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "x-many: a\r\n".repeat(200));
+    for request in [large, many] {
+        let mut client = server.connect().await;
+        client.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_400_and_the_end_of_the_connection() {
+    let server = Server::start(limits()).await;
+    for request in [
+        "nonsense\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: x\r\nx-a: b\r\n folded\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: x\r\nx-nul: a\0b\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: nonsense\r\n\r\n",
+    ] {
+        let mut client = server.connect().await;
+        client.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{request:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_its_answer_unread_is_cut_off() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    client.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // The handler's stream is dropped when the connection is cut.
+    tokio::time::timeout(Duration::from_secs(10), server.cut.notified()).await.unwrap();
+}
+
+#[tokio::test]
+async fn beyond_the_limit_connections_wait_for_their_turn() {
+    let server = Server::start(AcceptLimits { connections_max: 1, ..limits() }).await;
+    let first = server.connect().await;
+    let mut second = server.connect().await;
+    second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    drop(first);
+    assert!(read_some(&mut second).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn on_shutdown_a_running_answer_is_finished_and_nothing_new_is_taken() {
+    let server = Server::start(AcceptLimits { header_timeout: Duration::from_secs(60), ..limits() }).await;
+    let (mut busy, mut idle) = (server.connect().await, server.connect().await);
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    read_some(&mut idle).await;
+    busy.write_all(b"GET /waiting HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    server.entered.notified().await;
+
+    server.shutdown.cancel();
+
+    assert_eq!(read_to_end(&mut idle).await, "");
+    server.go_on.notify_one();
+    let answer = read_to_end(&mut busy).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("waited"), "{answer}");
+    server.serving.await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_socket_in_the_file_system_is_for_its_owner_and_replaces_a_dead_one() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admin.sock");
+    drop(bind_unix(&path).unwrap());
+    let listener = bind_unix(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let router = Router::new().route("/", get(async || "hello"));
+    tracker.spawn(serve_unix(listener, router, limits(), shutdown.clone()));
+    let mut client = UnixStream::connect(&path).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("hello"), "{answer}");
+    shutdown.cancel();
+    tracker.close();
+    tracker.wait().await;
+}
+
+struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+    entered: Arc<Notify>,
+    go_on: Arc<Notify>,
+    cut: Arc<Notify>,
+}
+
+/// Tells when it is dropped.
+struct Dropped(Arc<Notify>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+impl Server {
+    async fn start(limits: AcceptLimits) -> Self {
+        let [entered, go_on, cut]: [Arc<Notify>; 3] = std::array::from_fn(|_| Arc::default());
+        let waiting = {
+            let (entered, go_on) = (Arc::clone(&entered), Arc::clone(&go_on));
+            async move || {
+                entered.notify_one();
+                go_on.notified().await;
+                "waited"
+            }
+        };
+        let endless = {
+            let cut = Arc::clone(&cut);
+            async move || {
+                let dropped = Dropped(cut);
+                Body::from_stream(futures::stream::repeat(vec![b'x'; 65_536]).map(move |chunk| {
+                    let _alive = &dropped;
+                    Ok::<_, std::convert::Infallible>(chunk)
+                }))
+            }
+        };
+        let router = Router::new()
+            .route("/", get(async || "hello").post(async || "hello"))
+            .route("/waiting", get(waiting))
+            .route("/endless", get(endless))
+            .fallback(async || Problem::not_found());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let serving = TaskTracker::new().spawn(serve_tcp(listener, router, limits, shutdown.clone()));
+        Self { address, shutdown, serving, entered, go_on, cut }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+fn limits() -> AcceptLimits {
+    AcceptLimits {
+        header_timeout: Duration::from_millis(300),
+        write_timeout: Duration::from_millis(300),
+        ..AcceptLimits::default()
+    }
+}
+
+async fn read_some(client: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 4_096];
+    let read = client.read(&mut bytes).await.unwrap();
+    String::from_utf8_lossy(&bytes[..read]).into_owned()
+}
+
+/// What comes until the connection ends, however it ends.
+async fn read_to_end(client: &mut TcpStream) -> String {
+    let (mut text, mut bytes) = (Vec::new(), [0; 4_096]);
+    while let Ok(read @ 1..) = client.read(&mut bytes).await {
+        text.extend_from_slice(&bytes[..read]);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}

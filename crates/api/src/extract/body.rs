@@ -167,6 +167,10 @@ async fn collect(body: Body, limits: BodyLimits) -> Result<bytes::Bytes, Problem
 }
 
 fn decode<T: DeserializeOwned>(json: &Value) -> Result<T, Detail> {
+    if !json.is_object() {
+        // A shape is also read from a list, field by field: that is not what a body may be.
+        return Err(Detail::at("", "must be a JSON object"));
+    }
     serde_path_to_error::deserialize(json).map_err(|error| {
         let message = error.inner().to_string();
         let mut pointer = pointer(error.path());
@@ -205,6 +209,9 @@ fn rule(message: &str) -> String {
         return "is not a field of this request".to_owned();
     }
     match message.rsplit_once(", expected ") {
+        Some((_, "u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64")) => {
+            "must be a whole number in its range".to_owned()
+        }
         Some((_, expected)) => format!("must be {expected}"),
         None => "does not have the right form".to_owned(),
     }

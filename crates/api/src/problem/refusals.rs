@@ -6,14 +6,15 @@ use http::StatusCode;
 use std::error::Error;
 
 impl Problem {
-    /// What became of a command that was sent: always with its id, so that it can be asked again.
+    /// What became of a command that was sent: with its id, so that it can be asked again. Only where
+    /// nothing is there it stays out, since such an answer must not tell one id from another.
     pub fn of_command<R>(error: CommandError<R>, command_id: &str) -> Self
     where
         R: Error + Into<Problem> + 'static,
     {
         let cause: &dyn Error = &error;
         let problem = match error {
-            CommandError::Refused(refusal) => return refusal.into().command_id(command_id),
+            CommandError::Refused(refusal) => refusal.into(),
             CommandError::KeyReused => {
                 Self::new(Code::IdempotencyKeyReused, "This idempotency key was used for another request.")
             }
@@ -31,7 +32,7 @@ impl Problem {
             CommandError::KeyDestroyed => Self::invalid_token(cause),
             CommandError::UnknownEvent(_) | CommandError::Broken(_) => Self::internal(cause),
         };
-        problem.command_id(command_id)
+        if problem.status_code() == StatusCode::NOT_FOUND { problem } else { problem.command_id(command_id) }
     }
 }
 
@@ -85,10 +86,9 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_error_of_a_command_carries_its_id() {
+    fn an_error_of_a_command_carries_its_id() {
         type E = CommandError<ConversationRefusal>;
         for (error, status, code) in [
-            (E::Refused(ConversationRefusal::NotFound), 404, "CONVERSATION_NOT_FOUND"),
             (E::Refused(ConversationRefusal::ReplyEnded), 409, "WRONG_STATE"),
             (E::Refused(ConversationRefusal::TooManyReplies), 422, "VALIDATION_ERROR"),
             (E::KeyReused, 422, "IDEMPOTENCY_KEY_REUSED"),
@@ -104,6 +104,12 @@ mod tests {
             assert_eq!(body["code"], json!(code), "{body}");
             assert_eq!(body["commandId"], json!("key-1"), "{body}");
         }
+    }
+
+    #[test]
+    fn what_is_not_there_answers_the_same_under_any_id() {
+        let body = |id| Problem::of_command(CommandError::Refused(ConversationRefusal::NotFound), id).body();
+        assert_eq!(body("one"), body("other"));
     }
 
     #[test]

@@ -1,0 +1,103 @@
+//! Queries: at which position they are read, and what every answer to one carries.
+
+use crate::{
+    Api,
+    extract::min_position,
+    problem::{Code, Problem},
+};
+use advisor_eventlog::Position;
+use advisor_projections::{Query, Read, StoreError, Waited};
+use axum::{
+    Json,
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, header, request::Parts};
+use serde::Serialize;
+
+/// How far the read side was when it answered.
+pub(crate) const X_POSITION: HeaderName = HeaderName::from_static("x-position");
+
+/// Asked for by every query: the read side has reached the query's `min_position`.
+/// It comes after who asks, so that nobody is told anything who is not signed in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MinPosition;
+
+impl FromRequestParts<Api> for MinPosition {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Some(wanted) = min_position(parts)? else { return Ok(Self) };
+        if wanted <= api.reader.position() {
+            return Ok(Self);
+        }
+        let head = api.head().await?;
+        if wanted > head {
+            return Err(Problem::new(Code::InvalidPosition, "min_position is beyond the end of the log."));
+        }
+        match api.reader.wait_for(wanted, api.settings.position_wait).await {
+            Waited::Reached(_) => Ok(Self),
+            Waited::Expired(_) | Waited::Stalled(_) => {
+                Err(Problem::new(Code::PositionNotReached, "The read side has not come as far as this yet."))
+            }
+        }
+    }
+}
+
+impl Api {
+    /// Reads at one position.
+    pub(crate) async fn read<T: Send + 'static>(&self, query: Query<T>) -> Result<Read<T>, Problem> {
+        self.reader.run(query).await.map_err(|error| unread(&error))
+    }
+
+    /// Looks for what an id of a request names. What is not there may only not be there yet: then it
+    /// is looked for again once the read side has come to where the log ended when the request came.
+    pub(crate) async fn find<T: Send + 'static>(
+        &self,
+        query: impl Fn() -> Query<Option<T>> + Send,
+    ) -> Result<Option<T>, Problem> {
+        let read = self.read(query()).await?;
+        if read.value.is_some() {
+            return Ok(read.value);
+        }
+        let head = self.head().await?;
+        if read.position >= head {
+            return Ok(None);
+        }
+        match self.reader.wait_for(head, self.settings.position_wait).await {
+            Waited::Reached(_) | Waited::Expired(_) | Waited::Stalled(_) => Ok(self.read(query()).await?.value),
+        }
+    }
+
+    /// Waits until the read side shows what stands at `position`, as long as it is reasonable; tells how far it is.
+    pub(crate) async fn settled(&self, position: Position) -> Position {
+        match self.reader.wait_for(position, self.settings.position_wait).await {
+            Waited::Reached(here) | Waited::Expired(here) | Waited::Stalled(here) => here,
+        }
+    }
+
+    async fn head(&self) -> Result<Position, Problem> {
+        self.log.head().await.map_err(|error| Problem::unavailable(&error))
+    }
+}
+
+/// The answer of a query.
+pub(crate) fn shown(position: Position, data: impl Serialize) -> Response {
+    ([(X_POSITION, HeaderValue::from(position.0))], Json(data)).into_response()
+}
+
+/// The same with the `ETag` that `If-Match` takes.
+pub(crate) fn tagged(mut response: Response, changed_at: Position) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{changed_at}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// Why nothing could be read, as a problem.
+pub(crate) fn unread(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(_) | StoreError::Superseded => Problem::unavailable(error),
+        StoreError::Broken(_) => Problem::internal(error),
+    }
+}
