@@ -1,0 +1,200 @@
+//! The newest events, kept in memory: followers that are not behind never ask the disk.
+
+use crate::port::{Filter, Position, Recorded};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+/// What an event takes beside its data and metadata, about.
+const EVENT_OVERHEAD_BYTES: usize = 256;
+
+/// A bounded ring of the last events, in order and without a gap.
+pub(crate) struct Recent {
+    events_max: usize,
+    bytes_max: usize,
+    ring: Mutex<Ring>,
+    /// Rung after the ring has moved; its value is not looked at.
+    moved: watch::Sender<Position>,
+}
+
+struct Ring {
+    /// Every event of the log after `after` and up to `to`.
+    events: VecDeque<Arc<Recorded>>,
+    bytes: usize,
+    after: Position,
+    to: Position,
+    closed: bool,
+}
+
+/// What the ring has for a follower.
+pub(crate) enum Glance {
+    /// The ring begins later: the log itself must be read first.
+    Behind,
+    /// What matches in (asked, `scanned_to`].
+    Events {
+        /// Matching events, in order.
+        events: Vec<Arc<Recorded>>,
+        /// Everything up to here has been looked at.
+        scanned_to: Position,
+    },
+    /// The log has been closed.
+    Closed,
+}
+
+impl Recent {
+    /// A ring for a log whose last event stands at `head`.
+    pub(crate) fn new(head: Position, events_max: usize, bytes_max: usize) -> Self {
+        let ring = Ring { events: VecDeque::new(), bytes: 0, after: head, to: head, closed: false };
+        Self { events_max, bytes_max, ring: Mutex::new(ring), moved: watch::Sender::new(head) }
+    }
+
+    /// The last event's position.
+    pub(crate) fn head(&self) -> Position {
+        self.lock().to
+    }
+
+    /// Whether the log has been closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Adds what was appended. Followers see it at once, but sleep on until [`Recent::ring_the_bell`].
+    pub(crate) fn push(&self, events: impl IntoIterator<Item = Arc<Recorded>>) {
+        let mut ring = self.lock();
+        for event in events {
+            ring.to = event.position;
+            ring.bytes += bytes_of(&event);
+            ring.events.push_back(event);
+        }
+        while ring.events.len() > self.events_max || ring.bytes > self.bytes_max {
+            let Some(oldest) = ring.events.pop_front() else { break };
+            ring.bytes -= bytes_of(&oldest);
+            ring.after = oldest.position;
+        }
+    }
+
+    /// Wakes the followers.
+    pub(crate) fn ring_the_bell(&self) {
+        self.moved.send_replace(self.head());
+    }
+
+    /// A bell that rings when the ring has moved.
+    pub(crate) fn bell(&self) -> watch::Receiver<Position> {
+        self.moved.subscribe()
+    }
+
+    /// Forgets every event: the log's head has been read anew, after a failure that left it unknown.
+    pub(crate) fn restart_at(&self, head: Position) {
+        let mut ring = self.lock();
+        ring.events.clear();
+        ring.bytes = 0;
+        ring.after = head;
+        ring.to = head;
+    }
+
+    /// Ends every follower.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.ring_the_bell();
+    }
+
+    /// At most `max` events after `after` are looked at.
+    pub(crate) fn after(&self, after: Position, filter: &Filter, max: usize) -> Glance {
+        let ring = self.lock();
+        if ring.closed {
+            return Glance::Closed;
+        }
+        if after < ring.after {
+            return Glance::Behind;
+        }
+        let first = ring.events.partition_point(|event| event.position <= after);
+        let mut scanned_to = after;
+        let mut events = Vec::new();
+        for event in ring.events.range(first..).take(max) {
+            scanned_to = event.position;
+            if filter.matches(&event.stream) {
+                events.push(Arc::clone(event));
+            }
+        }
+        Glance::Events { events, scanned_to }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bytes_of(event: &Recorded) -> usize {
+    event.data.len() + event.metadata.len() + EVENT_OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use advisor_events::StreamName;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_follower_of_what_the_ring_still_has_is_served_from_it() {
+        let recent = Recent::new(Position(10), 3, usize::MAX);
+        recent.push((11..=13).map(event));
+
+        assert_eq!(seen(&recent, 10), Some(vec![11, 12, 13]));
+        assert_eq!(seen(&recent, 12), Some(vec![13]));
+        assert_eq!(seen(&recent, 13), Some(vec![]));
+    }
+
+    #[test]
+    fn a_follower_of_what_was_pushed_out_is_behind() {
+        let recent = Recent::new(Position(10), 3, usize::MAX);
+        assert_eq!(seen(&recent, 9), None);
+
+        recent.push((11..=14).map(event));
+
+        assert_eq!(seen(&recent, 10), None);
+        assert_eq!(seen(&recent, 11), Some(vec![12, 13, 14]));
+    }
+
+    #[test]
+    fn bytes_push_events_out_as_their_number_does() {
+        let recent = Recent::new(Position::START, usize::MAX, 2 * EVENT_OVERHEAD_BYTES);
+        recent.push((1..=3).map(event));
+
+        assert_eq!(seen(&recent, 0), None);
+        assert_eq!(seen(&recent, 1), Some(vec![2, 3]));
+    }
+
+    #[test]
+    fn a_restarted_ring_sends_followers_to_the_log() {
+        let recent = Recent::new(Position::START, 10, usize::MAX);
+        recent.push((1..=3).map(event));
+
+        recent.restart_at(Position(5));
+
+        assert_eq!(seen(&recent, 3), None);
+        assert_eq!(recent.head(), Position(5));
+        recent.push([event(6)]);
+        assert_eq!(seen(&recent, 5), Some(vec![6]));
+    }
+
+    fn seen(recent: &Recent, after: u64) -> Option<Vec<u64>> {
+        match recent.after(Position(after), &Filter::all(), 100) {
+            Glance::Events { events, .. } => Some(events.iter().map(|event| event.position.0).collect()),
+            Glance::Behind | Glance::Closed => None,
+        }
+    }
+
+    fn event(position: u64) -> Arc<Recorded> {
+        Arc::new(Recorded {
+            stream: StreamName::from_text("ring-1"),
+            revision: position,
+            position: Position(position),
+            id: Uuid::from_u128(u128::from(position)),
+            type_name: "ring.moved.v1".into(),
+            data: Vec::new(),
+            metadata: Vec::new(),
+        })
+    }
+}

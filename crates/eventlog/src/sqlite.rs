@@ -1,0 +1,449 @@
+//! The log of the embedded default: one SQLite file.
+//!
+//! One thread writes and commits whatever waits for it as one group; a few threads read, a page at a
+//! time; one thread moves the write-ahead log into the file, so that commits need not. What was just
+//! appended is kept in memory for those who follow.
+
+mod checkpoints;
+mod failure;
+mod file;
+mod names;
+mod queue;
+mod reader;
+mod writer;
+
+use self::{
+    checkpoints::Checkpoints,
+    failure::Failure,
+    file::Lock,
+    queue::Queue,
+    reader::{Read, Reader, Want},
+    writer::{Append, Writer},
+};
+use crate::{
+    follow::{Source, closed, follow},
+    port::{
+        AppendError, Appended, Direction, EventLog, Expected, Filter, NewEvent, PAGE_EVENTS_MAX, Page, Position,
+        ReadError, Recorded, Subscription, check_append,
+    },
+    recent::Recent,
+};
+use advisor_events::StreamName;
+use async_trait::async_trait;
+use futures::future::{BoxFuture, FutureExt};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::timeout,
+};
+
+/// Where the log lies, and its limits; [`SqliteLogOptions::at`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct SqliteLogOptions {
+    /// The file; it is made, with mode 0600, if it is not there. Its directory must be.
+    pub path: PathBuf,
+    /// Threads that read, each with a connection of its own. Default: 4.
+    pub readers: usize,
+    /// Most appends that wait for the writer. Default: 4,096.
+    pub append_queue_max: usize,
+    /// Most bytes of the appends that wait for the writer. Default: 64 MiB.
+    pub append_queue_bytes_max: usize,
+    /// Longest wait for a place in that queue, after which the log is `Unavailable`. Default: 2 s.
+    pub append_queue_wait: Duration,
+    /// Longest wait for the answer to a queued append, after which its outcome is unknown. Default: 10 s.
+    pub append_timeout: Duration,
+    /// Most events that one commit takes (its last append may exceed it). Default: 1,000.
+    pub group_events_max: usize,
+    /// Most bytes that one commit takes (its last append may exceed it). Default: 8 MiB.
+    pub group_bytes_max: usize,
+    /// Most reads that wait for a reader. Default: 1,024.
+    pub read_queue_max: usize,
+    /// Longest wait for a read's answer, the queue included. Default: 10 s.
+    pub read_timeout: Duration,
+    /// Most bytes of one page of the whole log (its last event may exceed it). Default: 8 MiB.
+    pub page_bytes_max: usize,
+    /// Most events of the whole log that one page looks at for those that match. Default: 16,384.
+    pub page_scan_max: usize,
+    /// Most events of the pages that a follower reads while it is behind. Default: 1,024.
+    pub follow_page_max: usize,
+    /// Most events kept in memory for followers. Default: 16,384.
+    pub recent_events_max: usize,
+    /// Most bytes kept in memory for followers. Default: 16 MiB.
+    pub recent_bytes_max: usize,
+    /// Most streams whose last revision the writer remembers. Default: 32,768.
+    pub streams_cached_max: usize,
+    /// What the write-ahead log is kept below, about, while no foreign reader holds it. Default: 64 MiB.
+    pub wal_bytes_max: u64,
+    /// Longest wait for a foreign program's lock on the file. Default: 5 s.
+    pub busy_timeout: Duration,
+}
+
+impl SqliteLogOptions {
+    /// The defaults, for a log in this file.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            readers: 4,
+            append_queue_max: 4_096,
+            append_queue_bytes_max: 64 << 20,
+            append_queue_wait: Duration::from_secs(2),
+            append_timeout: Duration::from_secs(10),
+            group_events_max: 1_000,
+            group_bytes_max: 8 << 20,
+            read_queue_max: 1_024,
+            read_timeout: Duration::from_secs(10),
+            page_bytes_max: 8 << 20,
+            page_scan_max: 16_384,
+            follow_page_max: 1_024,
+            recent_events_max: 16_384,
+            recent_bytes_max: 16 << 20,
+            streams_cached_max: 32_768,
+            wal_bytes_max: 64 << 20,
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a log could not be opened. The path stands in the text, because an operator reads it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another part of this one, has it open.
+    #[error("the event log {} is in use by another process: stop that one first", path.display())]
+    LogInUse {
+        /// The log's file.
+        path: PathBuf,
+    },
+    /// The library that this program was built with can damage a write-ahead log.
+    #[error("this program was built with SQLite {found}, and the event log needs 3.51.3 or newer")]
+    SqliteTooOld {
+        /// Its version.
+        found: &'static str,
+    },
+    /// The file holds something else.
+    #[error("{} is not an event log", path.display())]
+    NotALog {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer program has written it.
+    #[error("the event log {} has schema {found}, and this program knows up to {known}", path.display())]
+    SchemaTooNew {
+        /// The log's file.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// Its positions have left what JSON numbers can say.
+    #[error("the event log {} has a position of 2^53 or more", path.display())]
+    PositionsExhausted {
+        /// The log's file.
+        path: PathBuf,
+    },
+    /// The directory or a file can't be used.
+    #[error("the event log {} can't be opened", path.display())]
+    File {
+        /// The log's file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite can't use the file.
+    #[error("the event log {} can't be opened", path.display())]
+    Sqlite {
+        /// The log's file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+/// A log in one SQLite file, which no other process can open meanwhile.
+///
+/// Dropping it ends its followers and waits for its threads; [`SqliteLog::close`] does so without
+/// holding up the async runtime.
+pub struct SqliteLog {
+    shared: Arc<Shared>,
+    /// `None` once closed.
+    running: Mutex<Option<Running>>,
+}
+
+/// What lives from opening to closing. The lock is let go after the threads have ended.
+struct Running {
+    threads: Vec<JoinHandle<()>>,
+    lock: Lock,
+}
+
+/// What the log's callers, threads and followers share.
+struct Shared {
+    options: SqliteLogOptions,
+    appends: Queue<Append>,
+    append_room: Arc<Semaphore>,
+    reads: Queue<Read>,
+    read_room: Arc<Semaphore>,
+    recent: Recent,
+    checkpoints: Checkpoints,
+}
+
+impl SqliteLog {
+    /// Opens or makes the log and starts its threads. Blocks for some milliseconds (after a crash,
+    /// while the write-ahead log is read back), so call it before serving.
+    pub fn open(options: SqliteLogOptions) -> Result<Self, OpenError> {
+        let (options, lock) = file::claim(options)?;
+        let sqlite = |source| OpenError::Sqlite { path: options.path.clone(), source };
+        let writing = file::prepare(&options)?;
+        let head = writer::head(&writing).map_err(sqlite)?;
+        if head.0 >= writer::POSITION_LIMIT {
+            return Err(OpenError::PositionsExhausted { path: options.path });
+        }
+        let checkpointing = file::open_writing(&options).map_err(sqlite)?;
+        let reading: Vec<_> = (0..options.readers.max(1))
+            .map(|_| file::open_reading(&options))
+            .collect::<Result<_, _>>()
+            .map_err(sqlite)?;
+
+        let shared = Arc::new(Shared {
+            appends: Queue::new(),
+            append_room: Arc::new(Semaphore::new(options.append_queue_bytes_max.clamp(1, Semaphore::MAX_PERMITS))),
+            reads: Queue::new(),
+            read_room: Arc::new(Semaphore::new(options.read_queue_max.max(1))),
+            recent: Recent::new(head, options.recent_events_max, options.recent_bytes_max),
+            checkpoints: Checkpoints::new(options.wal_bytes_max),
+            options,
+        });
+        let log = Self { shared, running: Mutex::new(Some(Running { threads: Vec::new(), lock })) };
+        let shared = &log.shared;
+        let mut writer = Writer::new(Arc::clone(shared), writing);
+        log.start("log-writer", move || writer.run())?;
+        let keeper = Arc::clone(shared);
+        log.start("log-checkpoint", move || keeper.checkpoints.run(&checkpointing, &keeper.options))?;
+        for connection in reading {
+            let mut reader = Reader::new(Arc::clone(shared), connection);
+            log.start("log-reader", move || reader.run())?;
+        }
+        Ok(log)
+    }
+
+    /// Commits what waits, moves the write-ahead log into the file, ends the followers and the
+    /// threads, and lets go of the lock. Calls after it find the log `Unavailable`.
+    pub async fn close(&self) {
+        let Some(running) = self.begin_to_close() else { return };
+        if let Err(error) = tokio::task::spawn_blocking(move || running.end()).await {
+            tracing::error!(%error, "closing the event log was cut off");
+        }
+    }
+
+    /// Bytes of the write-ahead log's file.
+    pub fn wal_bytes(&self) -> u64 {
+        file::wal_bytes(&self.shared.options)
+    }
+
+    fn start(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+        let file = |source| OpenError::File { path: self.shared.options.path.clone(), source };
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(work).map_err(file)?;
+        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            running.threads.push(thread);
+        }
+        Ok(())
+    }
+
+    fn begin_to_close(&self) -> Option<Running> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        self.shared.recent.close();
+        self.shared.reads.abandon();
+        self.shared.checkpoints.close();
+        self.shared.appends.close();
+        Some(running)
+    }
+}
+
+impl Drop for SqliteLog {
+    fn drop(&mut self) {
+        if let Some(running) = self.begin_to_close() {
+            running.end();
+        }
+    }
+}
+
+impl Running {
+    fn end(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the event log panicked");
+            }
+        }
+        drop(self.lock);
+    }
+}
+
+#[async_trait]
+impl EventLog for SqliteLog {
+    async fn append(
+        &self,
+        stream: &StreamName,
+        expected: Expected,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, AppendError> {
+        check_append(stream, &events)?;
+        let bytes = events.iter().map(|event| event.data.len() + event.metadata.len()).sum();
+        let room = self.shared.room_for(bytes).await?;
+        let (answer, answered) = oneshot::channel();
+        let append = Append { stream: stream.clone(), expected, events, bytes, answer, _room: room };
+        self.shared.appends.push(append).map_err(|_| Failure::closed().into_append_error())?;
+        match timeout(self.shared.options.append_timeout, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(AppendError::OutcomeUnknown("the log's writer has ended".to_owned())),
+            Err(_) => Err(AppendError::OutcomeUnknown("the log's writer has not answered in time".to_owned())),
+        }
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        from: u64,
+        direction: Direction,
+        max: usize,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        let (answer, answered) = oneshot::channel();
+        let max = max.min(PAGE_EVENTS_MAX);
+        let want = Want::Stream { stream: stream.clone(), from, direction, max, answer };
+        Arc::clone(&self.shared).read(want, answered).await
+    }
+
+    async fn read_all(&self, after: Position, filter: &Filter, max: usize) -> Result<Page, ReadError> {
+        Arc::clone(&self.shared).read_page(after, filter, max.min(PAGE_EVENTS_MAX)).await
+    }
+
+    async fn head(&self) -> Result<Position, ReadError> {
+        if self.shared.recent.is_closed() { Err(closed()) } else { Ok(self.shared.recent.head()) }
+    }
+
+    async fn subscribe_all(&self, after: Position, filter: Filter) -> Result<Subscription, ReadError> {
+        Ok(follow(Arc::clone(&self.shared), after, filter))
+    }
+}
+
+impl Source for Shared {
+    fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    fn page(self: Arc<Self>, after: Position, filter: &Filter) -> BoxFuture<'static, Result<Page, ReadError>> {
+        let max = self.options.follow_page_max.clamp(1, PAGE_EVENTS_MAX);
+        self.read_page(after, filter, max).boxed()
+    }
+}
+
+impl Shared {
+    /// A place in the queue of appends. One semaphore bounds bytes and number: the smallest append
+    /// counts as its share of the bytes.
+    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, AppendError> {
+        let all = self.options.append_queue_bytes_max.clamp(1, Semaphore::MAX_PERMITS);
+        let share = (all / self.options.append_queue_max.max(1)).max(1);
+        let permits = u32::try_from(bytes.max(share).min(all)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.append_room);
+        if let Ok(room) = Arc::clone(&room).try_acquire_many_owned(permits) {
+            return Ok(room);
+        }
+        match timeout(self.options.append_queue_wait, room.acquire_many_owned(permits)).await {
+            Ok(Ok(room)) => Ok(room),
+            Ok(Err(_)) => Err(Failure::closed().into_append_error()),
+            Err(_) => Err(AppendError::Unavailable("too many appends wait for the log's writer".to_owned())),
+        }
+    }
+
+    fn read_page(
+        self: Arc<Self>,
+        after: Position,
+        filter: &Filter,
+        max: usize,
+    ) -> impl Future<Output = Result<Page, ReadError>> + Send + use<> {
+        let (answer, answered) = oneshot::channel();
+        self.read(Want::All { after, filter: filter.clone(), max, answer }, answered)
+    }
+
+    /// Queues a read: at once if there is room, so that it goes on before the future is first polled.
+    fn read<T: Send>(
+        self: Arc<Self>,
+        want: Want,
+        answered: oneshot::Receiver<Result<T, ReadError>>,
+    ) -> impl Future<Output = Result<T, ReadError>> + Send + use<T> {
+        let queued = match Arc::clone(&self.read_room).try_acquire_owned() {
+            Ok(room) => Ok(self.reads.push(Read { want, _room: room })),
+            Err(_) => Err(want),
+        };
+        async move {
+            let answer = async {
+                let pushed = match queued {
+                    Ok(pushed) => pushed,
+                    Err(want) => {
+                        let room = Arc::clone(&self.read_room).acquire_owned().await.map_err(|_| closed())?;
+                        self.reads.push(Read { want, _room: room })
+                    }
+                };
+                pushed.map_err(|_| closed())?;
+                answered.await.map_err(|_| closed())?
+            };
+            timeout(self.options.read_timeout, answer)
+                .await
+                .unwrap_or_else(|_| Err(ReadError::Unavailable("the log has not answered in time".to_owned())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Fixture;
+    use tempfile::TempDir;
+
+    crate::contract_tests!(OnDisk::new(|_| {}));
+
+    /// So small a ring and pages so short that every follower falls behind and comes back.
+    mod with_the_smallest_limits {
+        crate::contract_tests!(super::OnDisk::new(|options| {
+            options.recent_events_max = 8;
+            options.follow_page_max = 3;
+            options.page_scan_max = 5;
+            options.readers = 1;
+            options.group_events_max = 4;
+            options.wal_bytes_max = 64 << 10;
+            options.streams_cached_max = 2;
+        }));
+    }
+
+    struct OnDisk {
+        directory: TempDir,
+        change: fn(&mut SqliteLogOptions),
+    }
+
+    impl OnDisk {
+        fn new(change: fn(&mut SqliteLogOptions)) -> Self {
+            Self { directory: TempDir::new().expect("a directory"), change }
+        }
+
+        fn options(&self) -> SqliteLogOptions {
+            let mut options = SqliteLogOptions::at(self.directory.path().join("log.db"));
+            (self.change)(&mut options);
+            options
+        }
+    }
+
+    #[async_trait]
+    impl Fixture for OnDisk {
+        async fn open(&self) -> Arc<dyn EventLog> {
+            Arc::new(SqliteLog::open(self.options()).expect("a log"))
+        }
+
+        async fn reopen(&self, log: Arc<dyn EventLog>) -> Option<Arc<dyn EventLog>> {
+            drop(log);
+            Some(self.open().await)
+        }
+    }
+}
