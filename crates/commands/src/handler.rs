@@ -161,6 +161,7 @@ impl<D: Decider> Handler<D> {
             stream: asked.stream.clone(),
             revision: done.revision,
             position: Position::START,
+            recorded_at: asked.context.now,
             events: Vec::with_capacity(done.count),
             replayed: true,
         };
@@ -178,6 +179,7 @@ impl<D: Decider> Handler<D> {
             outcome.events.push(own::<D>(event, recorded.revision)?);
             outcome.revision = recorded.revision;
             outcome.position = recorded.position;
+            outcome.recorded_at = metadata.recorded_at;
         }
         let given = outcome.events.len();
         if given != done.count {
@@ -225,6 +227,7 @@ fn take_in<D: Decider>(
         stream: asked.stream.clone(),
         revision: appended.revision,
         position: appended.position,
+        recorded_at: asked.context.now,
         events,
         replayed: false,
     }
@@ -235,6 +238,7 @@ fn unchanged<D: Decider>(fold: &Fold<D>, asked: &Asked<'_, D>) -> Outcome<D::Eve
         stream: asked.stream.clone(),
         revision: fold.last.map_or(0, |last| last.revision),
         position: fold.position(),
+        recorded_at: asked.context.now,
         events: Vec::new(),
         replayed: false,
     }

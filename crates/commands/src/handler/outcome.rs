@@ -1,7 +1,7 @@
 //! What a command led to, or why not.
 
 use advisor_eventlog::Position;
-use advisor_events::{DecodeError, EncodeError, KeyError, StreamName};
+use advisor_events::{DecodeError, EncodeError, KeyError, StreamName, Timestamp};
 use std::error::Error;
 
 /// What a command led to.
@@ -13,6 +13,8 @@ pub struct Outcome<E> {
     pub revision: u64,
     /// The position of that event.
     pub position: Position,
+    /// When it was done: the time of the command, or of the earlier one that this answers again.
+    pub recorded_at: Timestamp,
     /// What happened, personal fields in the clear; empty where it was so already.
     pub events: Vec<E>,
     /// Whether this answers a command that had been done before.

@@ -102,7 +102,8 @@ async fn asked_again_a_command_gives_the_same_answer_and_appends_nothing() {
     let handler = world.handler();
     let first = handler.execute(&world.stream, send("m1"), by_ana("k")).await.unwrap();
     handler.execute(&world.stream, rename("later"), by_ana("k2")).await.unwrap();
-    let again = handler.execute(&world.stream, send("m1"), by_ana("k")).await.unwrap();
+    let later = CommandContext { now: Timestamp(1_758_010_999_999), ..by_ana("k") };
+    let again = handler.execute(&world.stream, send("m1"), later).await.unwrap();
     assert_eq!(again, Outcome { replayed: true, ..first });
     assert_eq!((world.log.appends(), world.recorded().await.len()), (3, 4));
 }
