@@ -55,6 +55,15 @@ pub enum ConversationCommand {
         /// The advisor, known to be active and visible.
         advisor_id: AdvisorId,
     },
+    /// Both at once: all of it happens or nothing.
+    Change {
+        /// Who asks.
+        user_id: UserId,
+        /// The title, if it is to change.
+        title: Option<String>,
+        /// The advisor, known to be active and visible, if it is to change.
+        advisor_id: Option<AdvisorId>,
+    },
     /// Deletes it with all that is in it.
     Delete {
         /// Who asks.
@@ -254,6 +263,7 @@ impl Decider for Conversation {
                 }
                 ConversationCommand::Rename { .. }
                 | ConversationCommand::AssignAdvisor { .. }
+                | ConversationCommand::Change { .. }
                 | ConversationCommand::Delete { .. }
                 | ConversationCommand::EditMessage { .. }
                 | ConversationCommand::DeleteMessage { .. }

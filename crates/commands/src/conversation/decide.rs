@@ -33,6 +33,7 @@ fn asker(command: &ConversationCommand) -> Option<&UserId> {
         ConversationCommand::Start { user_id, .. }
         | ConversationCommand::Rename { user_id, .. }
         | ConversationCommand::AssignAdvisor { user_id, .. }
+        | ConversationCommand::Change { user_id, .. }
         | ConversationCommand::Delete { user_id }
         | ConversationCommand::SendMessage { user_id, .. }
         | ConversationCommand::EditMessage { user_id, .. }
@@ -61,6 +62,7 @@ fn begin(command: ConversationCommand) -> Decision {
         ConversationCommand::SendMessage { start: None, .. }
         | ConversationCommand::Rename { .. }
         | ConversationCommand::AssignAdvisor { .. }
+        | ConversationCommand::Change { .. }
         | ConversationCommand::Delete { .. }
         | ConversationCommand::EditMessage { .. }
         | ConversationCommand::DeleteMessage { .. }
@@ -81,6 +83,10 @@ fn go_on(open: &Open, command: ConversationCommand) -> Decision {
         }
         ConversationCommand::Rename { title, .. } => Ok(vec![renamed(title, TitleSource::User)]),
         ConversationCommand::AssignAdvisor { advisor_id, .. } => Ok(assigned_if_other(open, Some(&advisor_id))),
+        ConversationCommand::Change { title, advisor_id, .. } => {
+            let renamed = title.map(|title| renamed(title, TitleSource::User));
+            Ok(renamed.into_iter().chain(assigned_if_other(open, advisor_id.as_ref())).collect())
+        }
         ConversationCommand::Delete { .. } => {
             Ok(vec![ConversationEvent::Deleted(Deleted { conversation_id: open.conversation_id.clone() })])
         }

@@ -33,6 +33,14 @@ fn assign(advisor: &str) -> ConversationCommand {
     ConversationCommand::AssignAdvisor { user_id: ANA.into(), advisor_id: advisor.into() }
 }
 
+fn change(title: Option<&str>, advisor: Option<&str>) -> ConversationCommand {
+    ConversationCommand::Change {
+        user_id: ANA.into(),
+        title: title.map(Into::into),
+        advisor_id: advisor.map(Into::into),
+    }
+}
+
 fn delete() -> ConversationCommand {
     ConversationCommand::Delete { user_id: ANA.into() }
 }

@@ -87,6 +87,17 @@ fn assigning_the_active_advisor_changes_nothing() {
 }
 
 #[test]
+fn title_and_advisor_change_at_once_or_each_for_itself() {
+    let renamed = renamed("Both", TitleSource::User);
+    given::<Conversation>([started()])
+        .when(change(Some("Both"), Some("bea")))
+        .then(vec![renamed.clone(), assigned("bea")]);
+    given::<Conversation>([started()]).when(change(Some("Both"), Some("alex"))).then(vec![renamed]);
+    given::<Conversation>([started()]).when(change(None, Some("bea"))).then(vec![assigned("bea")]);
+    given::<Conversation>([started()]).when(change(None, None)).then_nothing();
+}
+
+#[test]
 fn a_conversation_is_deleted_with_all_that_is_open_in_it() {
     given::<Conversation>([started(), sent("m1", &["alex"]), reply_started("m1-alex", 1)])
         .when(delete())
@@ -113,6 +124,7 @@ fn everything_but_starting() -> Vec<ConversationCommand> {
     vec![
         rename(),
         assign("bea"),
+        change(Some("Both"), Some("bea")),
         delete(),
         send(message("m2", &["alex"])),
         edit("m1"),
@@ -136,6 +148,9 @@ fn asked_by_ben(command: ConversationCommand) -> Option<ConversationCommand> {
         ConversationCommand::Rename { title, .. } => Some(ConversationCommand::Rename { user_id, title }),
         ConversationCommand::AssignAdvisor { advisor_id, .. } => {
             Some(ConversationCommand::AssignAdvisor { user_id, advisor_id })
+        }
+        ConversationCommand::Change { title, advisor_id, .. } => {
+            Some(ConversationCommand::Change { user_id, title, advisor_id })
         }
         ConversationCommand::Delete { .. } => Some(ConversationCommand::Delete { user_id }),
         ConversationCommand::SendMessage { start, message, .. } => {
