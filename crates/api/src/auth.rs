@@ -101,13 +101,13 @@ impl Authenticator {
     }
 
     async fn verify(&self, token: &str) -> Result<Verified, Problem> {
-        let parsed = token::parse(token).map_err(refuse)?;
+        let parsed = token::parse(token).map_err(|fault| refuse(&fault))?;
         let issuer = self
             .issuers
             .iter()
             .find(|issuer| issuer.is_named(parsed.issuer()))
-            .ok_or_else(|| refuse(TokenFault::Issuer))?;
-        issuer.verify(&parsed, self.clock.now()).await.map_err(refuse)
+            .ok_or_else(|| refuse(&TokenFault::Issuer))?;
+        issuer.verify(&parsed, self.clock.now()).await.map_err(|fault| refuse(&fault))
     }
 
     /// The map stays whole whatever panicked while it was held: it is only looked at and put into.
@@ -116,12 +116,12 @@ impl Authenticator {
     }
 }
 
-fn refuse(fault: TokenFault) -> Problem {
+fn refuse(fault: &TokenFault) -> Problem {
     match fault {
         TokenFault::Pending => {
             Problem::new(Code::SessionPending, "Your session waits for a step of yours: finish signing in.")
         }
-        TokenFault::KeysUnavailable(_) => Problem::unavailable(&fault),
+        TokenFault::KeysUnavailable(_) => Problem::unavailable(fault),
         TokenFault::Malformed(_)
         | TokenFault::Header(_)
         | TokenFault::Issuer
@@ -130,7 +130,7 @@ fn refuse(fault: TokenFault) -> Problem {
         | TokenFault::Claim(_)
         | TokenFault::Expired
         | TokenFault::NotYetValid
-        | TokenFault::LivesTooLong => Problem::invalid_token(&fault),
+        | TokenFault::LivesTooLong => Problem::invalid_token(fault),
     }
 }
 

@@ -60,13 +60,11 @@ fn inner(router: Router) -> Router {
 /// Ends requests of one class of routes that take too long.
 pub(crate) async fn limit_time(State(most): State<Duration>, request: Request, next: Next) -> Response {
     let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    match tokio::time::timeout(most, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let problem = Problem::new(Code::TimedOut, "The answer took too long. Try again.");
-            key.iter().fold(problem, |problem, key| problem.command_id(key)).into_response()
-        }
+    if let Ok(response) = tokio::time::timeout(most, next.run(request)).await {
+        return response;
     }
+    let problem = Problem::new(Code::TimedOut, "The answer took too long. Try again.");
+    key.iter().fold(problem, |problem, key| problem.command_id(key)).into_response()
 }
 
 /// Gives every route of `router` at most this time for its answer.
@@ -106,7 +104,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
             http.status = status,
             http.duration_ms = elapsed.as_secs_f64() * 1e3,
             "answered"
-        )
+        );
     });
     let labels = [("route", route), ("method", known_method(&method).to_owned()), ("status", status.to_string())];
     metrics::histogram!(REQUEST_DURATION, &labels).record(elapsed.as_secs_f64());
@@ -148,6 +146,7 @@ fn known_method(method: &Method) -> &'static str {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "The layer hands the panic over.")]
 fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -177,7 +176,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             HeaderName::from_static("x-active-advisor"),
             REQUEST_ID,
         ])
-        .max_age(Duration::from_secs(600))
+        .max_age(Duration::from_mins(10))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(crate) fn describe(routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
 }
 
 /// Adds `/openapi.json`. The document is written once.
-pub(crate) fn serve(router: Router<Api>, document: Document) -> Router<Api> {
+pub(crate) fn serve(router: Router<Api>, document: &Document) -> Router<Api> {
     let text: Arc<str> = document.to_pretty_json().unwrap_or_default().into();
     let show = async move || ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response();
     router.route("/openapi.json", get(show))
@@ -56,4 +56,28 @@ pub fn openapi_json() -> Result<String, serde_json::Error> {
     // No cursor is ever signed with this key: nothing of the settings stands in the description.
     let settings = Settings::new(CursorKey::from_bytes([0; 32]), Vec::new());
     describe(crate::routes(&settings)).into_openapi().to_pretty_json()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+
+    #[test]
+    fn the_documented_description_is_the_one_of_the_routes() {
+        let documented = std::fs::read_to_string(DOCUMENTED).unwrap_or_default();
+        let made = openapi_json().unwrap();
+        assert!(documented.trim_end() == made, "regenerate it: cargo run -- openapi > docs/openapi.json");
+    }
+
+    #[test]
+    fn the_description_is_openapi_3_1_and_says_how_to_sign_in() {
+        let document: serde_json::Value = serde_json::from_str(&openapi_json().unwrap()).unwrap();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+        assert_eq!(document["components"]["securitySchemes"]["session"]["scheme"], "bearer");
+        assert_eq!(document["components"]["securitySchemes"]["sessionCookie"]["name"], "__session");
+        assert!(document["components"]["schemas"]["Problem"]["properties"]["code"].is_object());
+        assert!(document["paths"]["/metrics"].is_null());
+    }
 }

@@ -270,10 +270,7 @@ impl Problem {
     /// The body as JSON.
     pub fn body(&self) -> Value {
         let inner = &self.0;
-        let code = match inner.code {
-            Code::AuthRequired => json!(401),
-            other => json!(other.text()),
-        };
+        let code = if inner.code == Code::AuthRequired { json!(401) } else { json!(inner.code.text()) };
         let mut members = inner.members.clone();
         members.insert("type".to_owned(), json!(format!("urn:advisor:problem:{}", inner.code.text())));
         members.insert("title".to_owned(), json!(inner.code.title()));

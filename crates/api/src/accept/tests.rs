@@ -96,7 +96,7 @@ async fn beyond_the_limit_connections_wait_for_their_turn() {
 
 #[tokio::test]
 async fn on_shutdown_a_running_answer_is_finished_and_nothing_new_is_taken() {
-    let server = Server::start(AcceptLimits { header_timeout: Duration::from_secs(60), ..limits() }).await;
+    let server = Server::start(AcceptLimits { header_timeout: Duration::from_mins(1), ..limits() }).await;
     let (mut busy, mut idle) = (server.connect().await, server.connect().await);
     idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     read_some(&mut idle).await;

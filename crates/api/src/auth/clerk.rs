@@ -42,9 +42,11 @@ pub enum IssuerKeys {
 pub struct PemError(#[source] jsonwebtoken::errors::Error);
 
 impl IssuerKeys {
-    /// The key in a PEM text.
+    /// The key in a PEM text; in one line, `\n` stands for its line ends, as environment files have it.
     pub fn from_pem(pem: &str) -> Result<Self, PemError> {
-        DecodingKey::from_rsa_pem(pem.as_bytes()).map(|key| Self::Fixed(Arc::new(key))).map_err(PemError)
+        DecodingKey::from_rsa_pem(pem.replace("\\n", "\n").as_bytes())
+            .map(|key| Self::Fixed(Arc::new(key)))
+            .map_err(PemError)
     }
 
     async fn find(&self, key_id: Option<&str>) -> Result<Arc<DecodingKey>, TokenFault> {

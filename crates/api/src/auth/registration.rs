@@ -58,14 +58,13 @@ impl Registration {
     /// Returns once the person of this token is registered and has the plan that the token names.
     pub async fn ensure(&self, person: &Verified, now: Timestamp) -> Result<(), RegistrationError> {
         let known = self.lock().get(&person.user_id).cloned();
-        let known = match known {
-            Some(known) => known,
-            None => {
-                let plan = person.plan.as_deref().unwrap_or(DEFAULT_PLAN);
-                self.people.register(person, plan, now).await?;
-                // Who was registered long ago may have another plan: nothing is known of it yet.
-                Known { plan: None, plan_since: Timestamp(i64::MIN) }
-            }
+        let known = if let Some(known) = known {
+            known
+        } else {
+            let plan = person.plan.as_deref().unwrap_or(DEFAULT_PLAN);
+            self.people.register(person, plan, now).await?;
+            // Who was registered long ago may have another plan: nothing is known of it yet.
+            Known { plan: None, plan_since: Timestamp(i64::MIN) }
         };
         let known = self.follow_plan(person, known, now).await?;
         self.lock().put(person.user_id.clone(), known);

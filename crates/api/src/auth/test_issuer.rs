@@ -85,7 +85,7 @@ impl People for TestPeople {
 pub(crate) struct TestIssuer {
     pub(crate) key_id: &'static str,
     pub(crate) private_pem: String,
-    /// SubjectPublicKeyInfo in DER form.
+    /// The public key in DER form, with its algorithm.
     pub(crate) public_der: Vec<u8>,
     modulus: String,
     exponent: String,

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tower::ServiceExt;
 
+const GOOD: StatusCode = StatusCode::OK;
+const BAD: StatusCode = StatusCode::UNAUTHORIZED;
+
 #[tokio::test]
 async fn a_good_token_in_header_or_cookie_is_its_person() {
     let token = CLERK.token(&claims());
@@ -42,6 +45,12 @@ async fn without_a_token_the_handler_is_not_entered() {
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
     let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!((&body["error"], &body["code"]), (&json!("AUTH_REQUIRED"), &json!(401)));
+}
+
+#[test]
+fn a_key_may_come_in_one_line_as_environment_files_have_it() {
+    assert!(IssuerKeys::from_pem(&CLERK.public_pem().replace('\n', "\\n")).is_ok());
+    assert!(IssuerKeys::from_pem("no key").is_err());
 }
 
 #[tokio::test]
@@ -147,21 +156,21 @@ async fn a_token_can_not_bring_its_own_key_or_extension() {
 
 #[tokio::test]
 async fn times_are_whole_seconds_and_forgive_five_of_them() {
-    for (changes, good) in [
-        (json!({"exp": NOW - 4}), true),
-        (json!({"exp": NOW - 5}), false),
-        (json!({"exp": NOW - 6}), false),
-        (json!({"nbf": NOW + 4}), true),
-        (json!({"nbf": NOW + 6}), false),
-        (json!({"iat": NOW + 86_400}), false),
-        (json!({"iat": null}), true),
-        (json!({"exp": null}), false),
-        (json!({"nbf": null}), false),
-        (json!({"exp": NOW + 86_400 - 10}), true),
-        (json!({"exp": NOW + 10 * 365 * 86_400}), false),
-        (json!({"exp": NOW + 60, "nbf": NOW - 10 * 86_400}), false),
+    for (changes, wanted) in [
+        (json!({"exp": NOW - 4}), GOOD),
+        (json!({"exp": NOW - 5}), BAD),
+        (json!({"exp": NOW - 6}), BAD),
+        (json!({"nbf": NOW + 4}), GOOD),
+        (json!({"nbf": NOW + 6}), BAD),
+        (json!({"iat": NOW + 86_400}), BAD),
+        (json!({"iat": null}), GOOD),
+        (json!({"exp": null}), BAD),
+        (json!({"nbf": null}), BAD),
+        (json!({"exp": NOW + 86_400 - 10}), GOOD),
+        (json!({"exp": NOW + 10 * 365 * 86_400}), BAD),
+        (json!({"exp": NOW + 60, "nbf": NOW - 10 * 86_400}), BAD),
     ] {
-        expect(&claims_with(changes.clone()), good).await;
+        expect(&claims_with(changes), wanted).await;
     }
     for name in ["exp", "nbf", "iat"] {
         for value in [
@@ -189,22 +198,22 @@ async fn times_are_whole_seconds_and_forgive_five_of_them() {
 
 #[tokio::test]
 async fn issuer_party_audience_and_session_must_be_the_configured_ones() {
-    for (changes, good) in [
-        (json!({"iss": "https://clerk.example.com/"}), false),
-        (json!({"iss": "advisor-dev"}), false),
-        (json!({"iss": null}), false),
-        (json!({"iss": ["https://clerk.example.com"]}), false),
-        (json!({"azp": "https://app.example.com.evil.com"}), false),
-        (json!({"azp": "https://APP.example.com"}), false),
-        (json!({"azp": "https://app.example.com:8443"}), false),
-        (json!({"azp": null}), false),
-        (json!({"azp": ["https://app.example.com"]}), false),
-        (json!({"sid": null}), false),
-        (json!({"sid": ""}), false),
-        (json!({"aud": "convex"}), false),
-        (json!({"sts": "active"}), true),
+    for (changes, wanted) in [
+        (json!({"iss": "https://clerk.example.com/"}), BAD),
+        (json!({"iss": "advisor-dev"}), BAD),
+        (json!({"iss": null}), BAD),
+        (json!({"iss": ["https://clerk.example.com"]}), BAD),
+        (json!({"azp": "https://app.example.com.evil.com"}), BAD),
+        (json!({"azp": "https://APP.example.com"}), BAD),
+        (json!({"azp": "https://app.example.com:8443"}), BAD),
+        (json!({"azp": null}), BAD),
+        (json!({"azp": ["https://app.example.com"]}), BAD),
+        (json!({"sid": null}), BAD),
+        (json!({"sid": ""}), BAD),
+        (json!({"aud": "convex"}), BAD),
+        (json!({"sts": "active"}), GOOD),
     ] {
-        expect(&claims_with(changes.clone()), good).await;
+        expect(&claims_with(changes), wanted).await;
     }
 }
 
@@ -213,17 +222,17 @@ async fn a_template_token_needs_a_configured_audience_and_no_session() {
     let mut issuer = issuer(IssuerKeys::from_pem(&CLERK.public_pem()).unwrap());
     issuer.audiences = vec!["convex".to_owned()];
     let router = router(&test_issuer::authenticator(issuer, &TestClock::new(), &Arc::new(TestPeople::default())));
-    for (changes, good) in [
-        (json!({"aud": "convex", "sid": null}), true),
-        (json!({"aud": ["other", "convex"], "sid": null}), true),
-        (json!({"aud": "Convex"}), false),
-        (json!({"aud": ["other"]}), false),
-        (json!({"aud": [7, "convex"]}), false),
-        (json!({"sid": null}), false),
-        (json!({}), true),
+    for (changes, wanted) in [
+        (json!({"aud": "convex", "sid": null}), GOOD),
+        (json!({"aud": ["other", "convex"], "sid": null}), GOOD),
+        (json!({"aud": "Convex"}), BAD),
+        (json!({"aud": ["other"]}), BAD),
+        (json!({"aud": [7, "convex"]}), BAD),
+        (json!({"sid": null}), BAD),
+        (json!({}), GOOD),
     ] {
         let status = read(router.clone(), bearer(&CLERK.token(&claims_with(changes.clone())))).await.0;
-        assert_eq!(status == StatusCode::OK, good, "{changes}");
+        assert_eq!(status, wanted, "{changes}");
     }
 }
 
@@ -247,10 +256,10 @@ async fn a_subject_that_could_name_no_person_is_401() {
         json!(7),
         json!({}),
     ] {
-        expect(&claims_with(json!({"sub": subject})), false).await;
+        expect(&claims_with(json!({"sub": subject})), BAD).await;
     }
-    expect(&claims_with(json!({"sub": null})), false).await;
-    expect(&claims_with(json!({"sub": "A-z_0.".repeat(21)})), true).await;
+    expect(&claims_with(json!({"sub": null})), BAD).await;
+    expect(&claims_with(json!({"sub": "A-z_0.".repeat(21)})), GOOD).await;
 }
 
 #[tokio::test]
@@ -344,9 +353,8 @@ async fn read(router: Router, request: Request<Body>) -> (StatusCode, String) {
     (status, String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
 }
 
-async fn expect(claims: &Value, good: bool) {
+async fn expect(claims: &Value, wanted: StatusCode) {
     let (status, body) = ask(bearer(&CLERK.token(claims))).await;
-    let wanted = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
     assert_eq!(status, wanted, "{claims}: {body}");
 }
 

@@ -85,7 +85,7 @@ fn write_canonical(value: &Value, text: &mut String) {
 
 fn position(bytes: &[u8], at: usize) -> JsonFault {
     let before = bytes.get(..at).unwrap_or_default();
-    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let line = before.split(|byte| *byte == b'\n').count();
     let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
     JsonFault::Syntax { line, column }
 }

@@ -26,7 +26,7 @@ async fn a_rotated_key_is_accepted_after_one_fetch() {
     authenticator.person_of(&token_of(&CLERK, 1)).await.unwrap();
     let next = TestIssuer::new("ins_2");
     server.reset().await;
-    answer(&server, ok(json!([CLERK.jwk(), next.jwk()]))).await;
+    answer(&server, ok(&json!([CLERK.jwk(), next.jwk()]))).await;
 
     authenticator.person_of(&token_of(&next, 2)).await.unwrap();
 
@@ -60,7 +60,7 @@ async fn ten_thousand_unknown_keys_cost_at_most_two_fetches_in_five_minutes() {
 #[tokio::test]
 async fn many_requests_at_once_share_one_fetch() {
     let (server, clock) = (MockServer::start().await, TestClock::new());
-    answer(&server, ok(json!([CLERK.jwk()])).set_delay(Duration::from_millis(50))).await;
+    answer(&server, ok(&json!([CLERK.jwk()])).set_delay(Duration::from_millis(50))).await;
     let authenticator = fetching(&server, &clock);
     let tokens: Vec<String> = (0..30).map(|session| token_of(&CLERK, session)).collect();
     let people = futures::future::join_all(tokens.iter().map(|token| authenticator.person_of(token))).await;
@@ -92,9 +92,9 @@ async fn without_keys_nobody_is_let_in() {
         ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"),
         ResponseTemplate::new(200).set_body_string("<html>"),
         ResponseTemplate::new(200).set_body_json(json!({"keys": []})),
-        ok(json!([{"kty": "RSA", "kid": "ins_1", "use": "enc", "n": "AQAB", "e": "AQAB"}])),
-        ok(json!([{"kty": "EC", "kid": "ins_1", "crv": "P-256", "x": "a", "y": "b"}])),
-        ok(huge),
+        ok(&json!([{"kty": "RSA", "kid": "ins_1", "use": "enc", "n": "AQAB", "e": "AQAB"}])),
+        ok(&json!([{"kty": "EC", "kid": "ins_1", "crv": "P-256", "x": "a", "y": "b"}])),
+        ok(&huge),
     ] {
         let (server, clock) = (MockServer::start().await, TestClock::new());
         answer(&server, answered).await;
@@ -120,11 +120,11 @@ async fn a_header_with_a_key_url_causes_no_request() {
 
 async fn serving(keys: Value) -> MockServer {
     let server = MockServer::start().await;
-    answer(&server, ok(keys)).await;
+    answer(&server, ok(&keys)).await;
     server
 }
 
-fn ok(keys: Value) -> ResponseTemplate {
+fn ok(keys: &Value) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({"keys": keys}))
 }
 

@@ -104,6 +104,6 @@ fn request() -> TokenRequest {
         user_id: "ana".into(),
         roles: vec!["operator".to_owned()],
         plan: Some("premium".to_owned()),
-        ttl: Duration::from_secs(3_600),
+        ttl: Duration::from_hours(1),
     }
 }
