@@ -125,7 +125,7 @@ impl<D: Decider> Handler<D> {
     async fn answer(&self, fold: &mut Fold<D>, asked: &Asked<'_, D>) -> Answer<D> {
         let log = &*self.log;
         let mut freshness = Freshness::Cached;
-        if fold.standing == Standing::InDoubt {
+        if fold.standing == Standing::Unread {
             fold.read_on(log, asked.stream).await?;
             freshness = Freshness::Fresh;
         }
@@ -136,7 +136,7 @@ impl<D: Decider> Handler<D> {
             match (judge(fold, asked, &identity), freshness) {
                 (Judgement::Append(events), Freshness::Cached | Freshness::Fresh) => {
                     let batch = self.encode(asked, &identity, subject.as_ref(), &events).await?;
-                    match self.append(asked.stream, fold, batch).await? {
+                    match self.append(asked.stream, fold.last, batch).await? {
                         Written::Here(appended) => return Ok(take_in(fold, asked, &identity, events, appended)),
                         Written::OthersWereFaster if conflicts == self.limits.conflicts_max => {
                             return Err(CommandError::Busy);
@@ -221,7 +221,7 @@ fn take_in<D: Decider>(
     }
     if fold.last.map(|last| last.revision) != Some(appended.revision) {
         // The log found more there than this append: the fold has to see what.
-        fold.standing = Standing::InDoubt;
+        fold.standing = Standing::Unread;
     }
     Outcome {
         stream: asked.stream.clone(),

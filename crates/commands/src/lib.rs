@@ -39,8 +39,9 @@
 //! | 6, before the log's commit | nothing | it is decided anew |
 //! | 6, after the commit, and 7 | the events, answered to nobody | `k` is in the fold, which is made from the log: the same answer, `replayed`, and nothing is appended |
 //!
-//! The process need not die: a caller who goes away drops the future at any of these points. A fold whose
-//! append was under way is then *in doubt*, and the next command of the stream reads on before it is judged.
+//! The process need not die: a caller who goes away drops the future at any of these points. A fold that
+//! did not hear of its own append is stale, as it may be when another process has appended: the next append
+//! at its revision fails, and it is read on.
 //!
 //! # What is remembered
 //!

@@ -1,10 +1,6 @@
 //! Seals, encodes and appends a command's events.
 
-use super::{
-    Asked, CommandError, Handler,
-    fold::{Fold, Standing},
-    identity::Identity,
-};
+use super::{Asked, CommandError, Handler, fold::Last, identity::Identity};
 use crate::Decider;
 use advisor_eventlog::{AppendError, Appended, Expected, NewEvent};
 use advisor_events::{Event, SealContext, StreamName, UserId};
@@ -50,31 +46,16 @@ impl<D: Decider> Handler<D> {
         Ok(batch)
     }
 
-    /// Appends after the fold's last event. While the outcome is unknown, the fold is in doubt, also
-    /// when the caller goes away in the middle: the next command of the stream looks into the log first.
+    /// Appends after the fold's last event. Repeats the identical append until the log says what became of
+    /// it, or time is over. What the log says of a repeat alone ("not available") tells nothing of the append
+    /// before it. A fold that does not hear of an append that was written is stale, as others may be.
     pub(super) async fn append(
         &self,
         stream: &StreamName,
-        fold: &mut Fold<D>,
+        last: Option<Last>,
         batch: Vec<NewEvent>,
     ) -> Result<Written, CommandError<D::Refusal>> {
-        let expected = fold.last.map_or(Expected::NoStream, |last| Expected::Exact(last.revision));
-        fold.standing = Standing::InDoubt;
-        let written = self.append_until_known(stream, expected, batch).await;
-        if !matches!(written, Err(CommandError::OutcomeUnknown(_))) {
-            fold.standing = Standing::Settled;
-        }
-        written
-    }
-
-    /// Repeats the identical append until the log says what became of it, or time is over. What the
-    /// log says of a repeat alone ("not available") tells nothing of the append before it.
-    async fn append_until_known(
-        &self,
-        stream: &StreamName,
-        expected: Expected,
-        batch: Vec<NewEvent>,
-    ) -> Result<Written, CommandError<D::Refusal>> {
+        let expected = last.map_or(Expected::NoStream, |last| Expected::Exact(last.revision));
         let deadline = Instant::now() + self.limits.repeat;
         let mut pause = PAUSE_FIRST;
         let mut is_unknown = false;

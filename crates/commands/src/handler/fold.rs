@@ -32,15 +32,15 @@ pub(super) struct Last {
 /// What a fold is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Nothing, until it has been read on: it is new, or an append of ours may have been written after it.
-    InDoubt,
+    /// Nothing, until it has been read to the stream's end.
+    Unread,
     /// An append: were it stale, the exact revision would say so.
-    Settled,
+    Read,
 }
 
 impl<D: Decider> Default for Fold<D> {
     fn default() -> Self {
-        Self { state: D::State::default(), recent: RecentCommands::default(), last: None, standing: Standing::InDoubt }
+        Self { state: D::State::default(), recent: RecentCommands::default(), last: None, standing: Standing::Unread }
     }
 }
 
@@ -74,7 +74,7 @@ impl<D: Decider> Fold<D> {
         log: &dyn EventLog,
         stream: &StreamName,
     ) -> Result<(), CommandError<D::Refusal>> {
-        self.standing = Standing::InDoubt;
+        self.standing = Standing::Unread;
         if let Some(last) = self.last {
             // The last event is read once more, to see that it is still the same.
             let page = read(log, stream, last.revision, PAGE + 1).await?;
@@ -82,7 +82,7 @@ impl<D: Decider> Fold<D> {
                 Some((first, news)) if first.id == last.id && first.revision == last.revision => {
                     self.apply_recorded(news)?;
                     if news.len() < PAGE {
-                        self.standing = Standing::Settled;
+                        self.standing = Standing::Read;
                         return Ok(());
                     }
                 }
@@ -96,7 +96,7 @@ impl<D: Decider> Fold<D> {
             let page = read(log, stream, self.next_revision(), PAGE).await?;
             self.apply_recorded(&page)?;
             if page.len() < PAGE {
-                self.standing = Standing::Settled;
+                self.standing = Standing::Read;
                 return Ok(());
             }
         }

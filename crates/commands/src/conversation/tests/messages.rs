@@ -146,6 +146,13 @@ fn a_stopped_reply_that_had_begun_can_be_deleted() {
 }
 
 #[test]
+fn a_reply_that_was_stopped_before_it_began_is_no_message() {
+    given::<Conversation>([started(), sent("m1", &["alex"]), stopped_before_it_began("m1-alex")])
+        .when(delete_message("m1-alex"))
+        .then_refused(ConversationRefusal::MessageNotFound);
+}
+
+#[test]
 fn deleting_a_deleted_message_is_refused() {
     given::<Conversation>([started(), sent("m1", &[]), message_deleted("m1")])
         .when(delete_message("m1"))

@@ -140,12 +140,13 @@ async fn a_fold_of_another_past_is_made_anew() {
     // The log is restored from a backup that had been made before, and went another way since.
     world.log.restore_to(1).await;
     world.log.append_rival(&world.stream).await;
+    world.log.append_rival(&world.stream).await;
     let answer = handler.execute(&world.stream, edit("m2"), by_ana("k2")).await;
     assert_eq!(refusal(answer), ConversationRefusal::MessageNotFound);
     let answer = handler.execute(&world.stream, edit("m1"), by_ana("k3")).await;
     assert_eq!(refusal(answer), ConversationRefusal::MessageNotFound, "it is in no log any more");
     let outcome = handler.execute(&world.stream, send("m1"), by_ana("k1")).await.unwrap();
-    assert_eq!((outcome.revision, outcome.replayed), (3, false));
+    assert_eq!((outcome.revision, outcome.replayed), (4, false));
 }
 
 #[tokio::test(start_paused = true)]
