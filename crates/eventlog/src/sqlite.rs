@@ -8,9 +8,12 @@ mod checkpoints;
 mod failure;
 mod file;
 mod names;
+mod options;
 mod queue;
 mod reader;
 mod writer;
+
+pub use self::{file::OpenError, options::SqliteLogOptions};
 
 use self::{
     checkpoints::Checkpoints,
@@ -32,137 +35,13 @@ use advisor_events::StreamName;
 use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use std::{
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
-
-/// Where the log lies, and its limits; [`SqliteLogOptions::at`] gives the defaults.
-#[derive(Clone, Debug)]
-pub struct SqliteLogOptions {
-    /// The file; it is made, with mode 0600, if it is not there. Its directory must be.
-    pub path: PathBuf,
-    /// Threads that read, each with a connection of its own. Default: 4.
-    pub readers: usize,
-    /// Most appends that wait for the writer. Default: 4,096.
-    pub append_queue_max: usize,
-    /// Most bytes of the appends that wait for the writer. Default: 64 MiB.
-    pub append_queue_bytes_max: usize,
-    /// Longest wait for a place in that queue, after which the log is `Unavailable`. Default: 2 s.
-    pub append_queue_wait: Duration,
-    /// Longest wait for the answer to a queued append, after which its outcome is unknown. Default: 10 s.
-    pub append_timeout: Duration,
-    /// Most events that one commit takes (its last append may exceed it). Default: 1,000.
-    pub group_events_max: usize,
-    /// Most bytes that one commit takes (its last append may exceed it). Default: 8 MiB.
-    pub group_bytes_max: usize,
-    /// Most reads that wait for a reader. Default: 1,024.
-    pub read_queue_max: usize,
-    /// Longest wait for a read's answer, the queue included. Default: 10 s.
-    pub read_timeout: Duration,
-    /// Most bytes of one page of the whole log (its last event may exceed it). Default: 8 MiB.
-    pub page_bytes_max: usize,
-    /// Most events of the whole log that one page looks at for those that match. Default: 16,384.
-    pub page_scan_max: usize,
-    /// Most events of the pages that a follower reads while it is behind. Default: 1,024.
-    pub follow_page_max: usize,
-    /// Most events kept in memory for followers. Default: 16,384.
-    pub recent_events_max: usize,
-    /// Most bytes kept in memory for followers. Default: 16 MiB.
-    pub recent_bytes_max: usize,
-    /// Most streams whose last revision the writer remembers. Default: 32,768.
-    pub streams_cached_max: usize,
-    /// What the write-ahead log is kept below, about, while no foreign reader holds it. Default: 64 MiB.
-    pub wal_bytes_max: u64,
-    /// Longest wait for a foreign program's lock on the file. Default: 5 s.
-    pub busy_timeout: Duration,
-}
-
-impl SqliteLogOptions {
-    /// The defaults, for a log in this file.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            readers: 4,
-            append_queue_max: 4_096,
-            append_queue_bytes_max: 64 << 20,
-            append_queue_wait: Duration::from_secs(2),
-            append_timeout: Duration::from_secs(10),
-            group_events_max: 1_000,
-            group_bytes_max: 8 << 20,
-            read_queue_max: 1_024,
-            read_timeout: Duration::from_secs(10),
-            page_bytes_max: 8 << 20,
-            page_scan_max: 16_384,
-            follow_page_max: 1_024,
-            recent_events_max: 16_384,
-            recent_bytes_max: 16 << 20,
-            streams_cached_max: 32_768,
-            wal_bytes_max: 64 << 20,
-            busy_timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-/// Why a log could not be opened. The path stands in the text, because an operator reads it.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process, or another part of this one, has it open.
-    #[error("the event log {} is in use by another process: stop that one first", path.display())]
-    LogInUse {
-        /// The log's file.
-        path: PathBuf,
-    },
-    /// The library that this program was built with can damage a write-ahead log.
-    #[error("this program was built with SQLite {found}, and the event log needs 3.51.3 or newer")]
-    SqliteTooOld {
-        /// Its version.
-        found: &'static str,
-    },
-    /// The file holds something else.
-    #[error("{} is not an event log", path.display())]
-    NotALog {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A newer program has written it.
-    #[error("the event log {} has schema {found}, and this program knows up to {known}", path.display())]
-    SchemaTooNew {
-        /// The log's file.
-        path: PathBuf,
-        /// Its schema's version.
-        found: i64,
-        /// The newest that this program knows.
-        known: i64,
-    },
-    /// Its positions have left what JSON numbers can say.
-    #[error("the event log {} has a position of 2^53 or more", path.display())]
-    PositionsExhausted {
-        /// The log's file.
-        path: PathBuf,
-    },
-    /// The directory or a file can't be used.
-    #[error("the event log {} can't be opened", path.display())]
-    File {
-        /// The log's file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// SQLite can't use the file.
-    #[error("the event log {} can't be opened", path.display())]
-    Sqlite {
-        /// The log's file.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-}
 
 /// A log in one SQLite file, which no other process can open meanwhile.
 ///
@@ -214,7 +93,7 @@ impl SqliteLog {
             reads: Queue::new(),
             read_room: Arc::new(Semaphore::new(options.read_queue_max.max(1))),
             recent: Recent::new(head, options.recent_events_max, options.recent_bytes_max),
-            checkpoints: Checkpoints::new(options.wal_bytes_max),
+            checkpoints: Checkpoints::new(options.wal_bytes_max, options.wal_idle),
             options,
         });
         let log = Self { shared, running: Mutex::new(Some(Running { threads: Vec::new(), lock })) };
@@ -400,7 +279,11 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::Fixture;
+    use crate::contract::{
+        Fixture,
+        scene::{at, events},
+    };
+    use futures::StreamExt;
     use tempfile::TempDir;
 
     crate::contract_tests!(OnDisk::new(|_| {}));
@@ -416,6 +299,28 @@ mod tests {
             options.wal_bytes_max = 64 << 10;
             options.streams_cached_max = 2;
         }));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_subscription_leaves_nothing_behind() {
+        let place = OnDisk::new(|options| options.recent_events_max = 1);
+        let log = SqliteLog::open(place.options()).expect("a log");
+        let stream = StreamName::from_text("a-1");
+        for revision in 0..100 {
+            log.append(&stream, at(revision * 50), events(50)).await.expect("an append");
+        }
+        let holders = Arc::strong_count(&log.shared);
+
+        let mut subscription = log.subscribe_all(Position::START, Filter::all()).await.expect("a subscription");
+        subscription.next().await.expect("news").expect("an event");
+        assert!(Arc::strong_count(&log.shared) > holders);
+        drop(subscription);
+
+        // A page that was being read for it is let go by its reader; then all room is free again.
+        let room = log.shared.options.read_queue_max;
+        let all_room = log.shared.read_room.acquire_many(u32::try_from(room).expect("a small number"));
+        drop(all_room.await.expect("room"));
+        assert_eq!(Arc::strong_count(&log.shared), holders);
     }
 
     struct OnDisk {

@@ -17,8 +17,6 @@ use std::{
     time::Duration,
 };
 
-/// What was written is moved after this long, however little it is.
-const IDLE: Duration = Duration::from_secs(1);
 /// Longest that readers may hold up the writer's restart; it is tried again later.
 const RESTART_WAIT: Duration = Duration::from_millis(20);
 /// Longest that anybody may hold up a truncation while nothing is written.
@@ -28,6 +26,8 @@ const CLOSING_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Checkpoints {
     wal_bytes_max: u64,
+    /// What was written is moved after this long, however little it is.
+    idle: Duration,
     state: Mutex<State>,
     woken: Condvar,
     restart: AtomicBool,
@@ -46,9 +46,9 @@ enum Due {
 }
 
 impl Checkpoints {
-    pub(super) fn new(wal_bytes_max: u64) -> Self {
+    pub(super) fn new(wal_bytes_max: u64, idle: Duration) -> Self {
         let state = State { written: 0, closed: false };
-        Self { wal_bytes_max, state: Mutex::new(state), woken: Condvar::new(), restart: AtomicBool::new(false) }
+        Self { wal_bytes_max, idle, state: Mutex::new(state), woken: Condvar::new(), restart: AtomicBool::new(false) }
     }
 
     /// The writer has committed about so many bytes.
@@ -132,7 +132,7 @@ impl Checkpoints {
                 state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let (held, waited) = self.woken.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (held, waited) = self.woken.wait_timeout(state, self.idle).unwrap_or_else(PoisonError::into_inner);
             state = held;
             if waited.timed_out() && !state.closed && state.written < self.step() {
                 state.written = 0;

@@ -1,6 +1,6 @@
 //! The log's file: its lock, its schema, and connections to it.
 
-use super::{OpenError, SqliteLogOptions};
+use super::SqliteLogOptions;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, flock};
 use std::{
@@ -37,6 +37,61 @@ const SCHEMA: &str = "
         UNIQUE (stream, revision)
     ) STRICT;
 ";
+
+/// Why a log could not be opened. The path stands in the text, because an operator reads it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another part of this one, has it open.
+    #[error("the event log {} is in use by another process: stop that one first", path.display())]
+    LogInUse {
+        /// The log's file.
+        path: PathBuf,
+    },
+    /// The library that this program was built with can damage a write-ahead log.
+    #[error("this program was built with SQLite {found}, and the event log needs 3.51.3 or newer")]
+    SqliteTooOld {
+        /// Its version.
+        found: &'static str,
+    },
+    /// The file holds something else.
+    #[error("{} is not an event log", path.display())]
+    NotALog {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer program has written it.
+    #[error("the event log {} has schema {found}, and this program knows up to {known}", path.display())]
+    SchemaTooNew {
+        /// The log's file.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// Its positions have left what JSON numbers can say.
+    #[error("the event log {} has a position of 2^53 or more", path.display())]
+    PositionsExhausted {
+        /// The log's file.
+        path: PathBuf,
+    },
+    /// The directory or a file can't be used.
+    #[error("the event log {} can't be opened", path.display())]
+    File {
+        /// The log's file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// SQLite can't use the file.
+    #[error("the event log {} can't be opened", path.display())]
+    Sqlite {
+        /// The log's file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
 
 /// The lock that keeps other processes out; it is let go with its file, also when this process is killed.
 pub(super) struct Lock {
