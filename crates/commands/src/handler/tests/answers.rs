@@ -219,6 +219,8 @@ async fn nothing_is_done_for_a_person_who_was_erased() {
 #[tokio::test]
 async fn a_long_stream_is_read_to_its_end() {
     let world = World::with_conversation().await;
+    let from_its_beginning = world.handler();
+    from_its_beginning.execute(&world.stream, assign("alex"), by_ana("k0")).await.unwrap();
     for page in 0..3 {
         let batch = (1..=500).map(|number| {
             let advisor_id = format!("advisor-{number}").into();
@@ -227,11 +229,10 @@ async fn a_long_stream_is_read_to_its_end() {
         });
         world.log.append(&world.stream, Expected::Exact(page * 500), batch.collect()).await.unwrap();
     }
-    let handler = world.handler();
-    let outcome = handler.execute(&world.stream, assign("advisor-500"), by_ana("k1")).await.unwrap();
-    assert_eq!((outcome.revision, outcome.events.len()), (1_500, 0));
-    let outcome = handler.execute(&world.stream, rename("a"), by_ana("k2")).await.unwrap();
-    assert_eq!(outcome.revision, 1_501);
+    for handler in [from_its_beginning, world.handler()] {
+        let outcome = handler.execute(&world.stream, assign("advisor-500"), by_ana("k1")).await.unwrap();
+        assert_eq!((outcome.revision, outcome.events.len()), (1_500, 0));
+    }
 }
 
 #[tokio::test]
