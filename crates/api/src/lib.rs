@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod auth;
+pub mod events;
 pub mod extract;
 mod health;
 mod layers;
@@ -25,6 +26,7 @@ use advisor_events::Clock;
 use advisor_projections::{Reader, SideStore};
 use auth::Authenticator;
 use axum::{Router, extract::FromRef};
+use events::LogAccess;
 use extract::CursorKey;
 use metrics_exporter_prometheus::PrometheusHandle;
 use settings::BodyLimits;
@@ -82,10 +84,11 @@ pub fn router(api: &Api) -> Router {
     layers::surround(router, &api.settings)
 }
 
-/// The operators' listener: health and metrics.
-pub fn admin_router(api: &Api, measurements: PrometheusHandle) -> Router {
+/// The operators' listener: health, metrics, and the log's events.
+pub fn admin_router(api: &Api, measurements: PrometheusHandle, access: LogAccess) -> Router {
     let (router, _) = health::router().split_for_parts();
-    layers::surround_without_browsers(router.with_state(api.clone()).merge(health::metrics_router(measurements)))
+    let router = router.with_state(api.clone());
+    layers::surround_without_browsers(router.merge(health::metrics_router(measurements)).merge(events::router(access)))
 }
 
 /// Every resource in one list: a route that is not here does not exist.

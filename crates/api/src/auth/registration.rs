@@ -9,6 +9,7 @@ use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
+use uuid::Uuid;
 
 /// Most people that are remembered as registered.
 const PEOPLE_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
@@ -100,7 +101,9 @@ impl People for Commands {
             image: told.image.map(Into::into),
         };
         let command = UserCommand::Register { user_id: person.user_id.clone(), profile, plan: plan.to_owned() };
-        execute(self, person, command, ("register".to_owned(), now)).await
+        // A new id every time: a repeat of an older registration would be told of its success even after
+        // the account was deleted. Registering twice changes nothing by itself.
+        execute(self, person, command, (format!("register-{}", Uuid::new_v4()), now)).await
     }
 
     async fn change_plan(&self, person: &Verified, plan: &str, now: Timestamp) -> Result<(), RegistrationError> {
@@ -109,7 +112,7 @@ impl People for Commands {
     }
 }
 
-/// The id alone tells a repeat: its body is the same whatever a later token tells of the person.
+/// The id alone tells a repeat from another command.
 async fn execute(
     commands: &Commands,
     person: &Verified,

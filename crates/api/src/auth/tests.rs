@@ -2,6 +2,7 @@
 
 mod keys;
 mod people;
+mod registered;
 
 use super::test_issuer::{
     ATTACKER, CLERK, NOW, TestClock, TestPeople, claims, claims_with, clerk_authenticator, issuer,
