@@ -72,11 +72,6 @@ impl Registration {
         Ok(())
     }
 
-    /// Forgets a person, so that the next token of theirs is looked at anew.
-    pub fn forget(&self, user_id: &UserId) {
-        self.lock().pop(user_id);
-    }
-
     async fn follow_plan(&self, person: &Verified, known: Known, now: Timestamp) -> Result<Known, RegistrationError> {
         let Some(plan) = &person.plan else { return Ok(known) };
         if known.plan.as_ref() == Some(plan) || person.issued_at < known.plan_since {
