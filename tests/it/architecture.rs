@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::Command,
 };
 
@@ -41,17 +41,19 @@ const SOURCE_LINES_MAX: usize = 500;
 
 #[test]
 fn every_arrow_between_crates_is_one_of_the_design() {
-    let wrong: Vec<String> = arrows()
-        .into_iter()
-        .filter(
-            |arrow| {
-                if arrow.for_tests { points_up(arrow) } else { !allowed(&arrow.from).contains(&arrow.to.as_str()) }
-            },
-        )
-        .map(|arrow| format!("{} → {}", arrow.from, arrow.to))
-        .collect();
+    assert_eq!(wrong(arrows()), [""; 0], "arrows that ARCHITECTURE.md does not have");
+}
 
-    assert!(wrong.is_empty(), "arrows that ARCHITECTURE.md does not have: {wrong:?}");
+#[test]
+fn a_planted_arrow_is_found() {
+    let planted = [
+        arrow("advisor-projections", "advisor-commands", Use::Program),
+        arrow("advisor-commands", "advisor-eventlog", Use::Program),
+        arrow("advisor-events", "advisor-eventlog", Use::Tests),
+        arrow("advisor-projections", "advisor-commands", Use::Tests),
+    ];
+
+    assert_eq!(wrong(planted), ["advisor-projections → advisor-commands", "advisor-events → advisor-eventlog"]);
 }
 
 #[test]
@@ -67,6 +69,17 @@ fn every_crate_takes_the_lints_of_the_workspace() {
         let manifest = read(Path::new(&text(&package, "manifest_path")));
         assert!(manifest.contains("[lints]\nworkspace = true\n"), "{} has lints of its own", text(&package, "name"));
     }
+}
+
+/// A dependency of tests switches this on too, so that no test of the codec would miss it.
+#[test]
+fn the_program_itself_reads_numbers_to_the_last_digit() {
+    let packages = packages();
+    let events = packages.iter().find(|package| package["name"] == "advisor-events").expect("the crate");
+    let dependencies = events["dependencies"].as_array().expect("a list of dependencies");
+    let json = dependencies.iter().find(|dependency| dependency["name"] == "serde_json").expect("the dependency");
+
+    assert!(json["features"].as_array().expect("features").contains(&Value::from("float_roundtrip")));
 }
 
 #[test]
@@ -116,7 +129,28 @@ fn a_source_file_is_read_in_a_sitting() {
 struct Arrow {
     from: String,
     to: String,
-    for_tests: bool,
+    used_by: Use,
+}
+
+#[derive(PartialEq)]
+enum Use {
+    Program,
+    Tests,
+}
+
+fn arrow(from: &str, to: &str, used_by: Use) -> Arrow {
+    Arrow { from: from.to_owned(), to: to.to_owned(), used_by }
+}
+
+fn wrong(arrows: impl IntoIterator<Item = Arrow>) -> Vec<String> {
+    arrows
+        .into_iter()
+        .filter(|arrow| match arrow.used_by {
+            Use::Program => !allowed(&arrow.from).contains(&arrow.to.as_str()),
+            Use::Tests => points_up(arrow),
+        })
+        .map(|arrow| format!("{} → {}", arrow.from, arrow.to))
+        .collect()
 }
 
 fn allowed(name: &str) -> &'static [&'static str] {
@@ -136,7 +170,8 @@ fn arrows() -> Vec<Arrow> {
         for dependency in package["dependencies"].as_array().expect("a list of dependencies") {
             let to = text(dependency, "name");
             if ARROWS.iter().any(|(name, _)| *name == to) {
-                arrows.push(Arrow { from: text(&package, "name"), to, for_tests: dependency["kind"] == "dev" });
+                let used_by = if dependency["kind"] == "dev" { Use::Tests } else { Use::Program };
+                arrows.push(arrow(&text(&package, "name"), &to, used_by));
             }
         }
     }
@@ -185,7 +220,7 @@ fn rust_files() -> Vec<PathBuf> {
 }
 
 fn in_a_source_folder(file: &Path) -> bool {
-    let mut parts = file.strip_prefix(root()).expect("below the root").components().map(|part| part.as_os_str());
+    let mut parts = file.strip_prefix(root()).expect("below the root").components().map(Component::as_os_str);
     parts.next().is_some_and(|part| part == "crates") && parts.nth(1).is_some_and(|part| part == "src")
 }
 
