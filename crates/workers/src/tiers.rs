@@ -65,7 +65,7 @@ pub struct RetryOptions {
 
 impl Default for RetryOptions {
     fn default() -> Self {
-        Self { passes_max: 3, pause: Duration::from_millis(500), budget: Duration::from_secs(40) }
+        Self { passes_max: 3, pause: Duration::from_millis(500), budget: Duration::from_mins(1) }
     }
 }
 

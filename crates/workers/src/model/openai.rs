@@ -28,7 +28,7 @@ use tokio::time::{Instant, timeout_at};
 pub const OPENROUTER_URL: &str = "https://openrouter.ai/api/v1";
 
 /// Longest `Retry-After` that is believed.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// A place that answers, and the key that it alone is shown.
 #[derive(Debug)]
@@ -70,9 +70,9 @@ impl Default for CallLimits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
-            first_token: Duration::from_secs(30),
+            first_token: Duration::from_secs(45),
             idle: Duration::from_secs(20),
-            total: Duration::from_secs(120),
+            total: Duration::from_mins(2),
             response_bytes_max: 16 << 20,
             line_bytes_max: 1 << 20,
         }

@@ -140,9 +140,9 @@ mod tests {
             texts in prop::collection::vec("[^\r\n]{1,20}", 1..5),
             cuts in prop::collection::vec(1_usize..7, 1..60),
         ) {
-            let body: String = texts.iter().map(|text| format!("data: {text}\r\n\r\n")).collect();
+            let body: Vec<u8> = texts.iter().flat_map(|text| format!("data: {text}\r\n\r\n").into_bytes()).collect();
             let mut decoder = Decoder::new(Shape::Events, 10_000);
-            let mut rest = body.as_bytes();
+            let mut rest = body.as_slice();
             for cut in cuts.iter().cycle() {
                 if rest.is_empty() {
                     break;

@@ -82,8 +82,8 @@ fn description(document: &Value) -> String {
     lines.text("Personal interests", part(persona, "personalInterests"));
     role(&mut lines, part(document, "roleDefinition"));
     voice(&mut lines, persona);
-    components(&mut lines, part(document, "components"));
     lines.text("Default language", part(part(document, "localization"), "defaultLanguage"));
+    components(&mut lines, part(document, "components"));
     lines.written
 }
 
@@ -97,7 +97,13 @@ fn role(lines: &mut Lines, role: &Value) {
     lines.text("Responsibilities", part(role, "responsibilities"));
     lines.text("Constraints", part(role, "constraints"));
     lines.heading("What you are measured by");
-    lines.items(part(role, "keyPerformanceIndicators"));
+    for indicator in part(role, "keyPerformanceIndicators").as_array().into_iter().flatten().take(ITEMS_MAX) {
+        let [metric, unit, description] = ["metric", "unit", "description"].map(|field| inline(part(indicator, field)));
+        let unit = if unit.is_empty() { unit } else { format!(" ({unit})") };
+        if !metric.is_empty() {
+            lines.line(cut(&format!("{metric}{unit}: {description}"), TEXT_CHARS_MAX));
+        }
+    }
 }
 
 fn voice(lines: &mut Lines, persona: &Value) {
@@ -162,7 +168,7 @@ impl Lines {
 
     fn line(&mut self, line: &str) {
         let heading = self.heading.take().map(|heading| format!("\n# {heading}\n")).unwrap_or_default();
-        if write!(self.written, "{heading}- {line}\n").is_err() {
+        if writeln!(self.written, "{heading}- {line}").is_err() {
             unreachable!("text takes every line");
         }
     }
@@ -227,7 +233,7 @@ mod tests {
         for line in [
             "# Beliefs and principles\n- Facts first.\n- Then figures.\n",
             "- In scope: sums; proofs\n- Out of scope: law\n",
-            "- description: Days to an answer, metric: Speed, unit: days\n",
+            "- Speed (days): Days to an answer\n",
             "- Emojis: no\n",
             "- Sign off your replies with: — Ada\n",
             "- responseProtocol: includeActionItems: yes, maxResponseLength: 500, tone: plain\n",

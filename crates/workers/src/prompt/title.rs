@@ -20,25 +20,23 @@ const INSTRUCTIONS: &str = "You name conversations. The person gives you the beg
 
 /// The prompt for a title, from the first messages, oldest first.
 pub fn compose(messages: &[(Speaker, String)]) -> Prompt {
-    let quoted: String = messages
-        .iter()
-        .take(MESSAGES_MAX)
-        .map(|(speaker, text)| {
-            let speaker = match speaker {
-                Speaker::User => "Person",
-                Speaker::Advisor => "Advisor",
-            };
-            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            format!("> {speaker}: {}\n", cut(&text, MESSAGE_CHARS_MAX))
-        })
-        .collect();
+    let quoted: Vec<String> = messages.iter().take(MESSAGES_MAX).map(quote).collect();
     let first = messages.first().map(|(_, text)| cut(text, MESSAGE_CHARS_MAX).to_owned()).unwrap_or_default();
     Prompt {
-        turns: vec![Turn::new(Role::System, INSTRUCTIONS), Turn::new(Role::User, quoted)],
+        turns: vec![Turn::new(Role::System, INSTRUCTIONS), Turn::new(Role::User, quoted.join("\n"))],
         temperature: TEMPERATURE,
         tokens_max: TOKENS_MAX,
         task: Task::Title { message: first },
     }
+}
+
+fn quote((speaker, text): &(Speaker, String)) -> String {
+    let speaker = match speaker {
+        Speaker::User => "Person",
+        Speaker::Advisor => "Advisor",
+    };
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("> {speaker}: {}", cut(&text, MESSAGE_CHARS_MAX))
 }
 
 /// What of a model's answer may be a title: of its first line with words, at most five words of letters,

@@ -4,8 +4,9 @@
 //! second, text or not). A reply that could not be written for 5 s is dropped: an observer would soon
 //! take it over, and two must not answer.
 
-use super::draft::Draft;
-use advisor_events::ReplyId;
+use super::draft::Growing;
+use advisor_events::{Clock, ConversationId, ReplyId, Timestamp};
+use advisor_projections::{Draft, Drafts, StoreError};
 use async_trait::async_trait;
 use std::{
     collections::HashMap,
@@ -14,6 +15,9 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+
+/// Drafts that nobody has written to for a week were left behind by a crash after their reply's end.
+const ORPHANED_AFTER_MS: i64 = 7 * 24 * 3_600 * 1_000;
 
 /// How often drafts and beats are written, and how long may pass without.
 #[derive(Clone, Copy, Debug)]
@@ -32,50 +36,69 @@ impl Default for BeatOptions {
     }
 }
 
-/// A draft as it is kept beside the log.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct KeptDraft {
-    pub(crate) reply_id: ReplyId,
-    pub(crate) attempt: u32,
-    pub(crate) text: String,
-    pub(crate) beat: u64,
-    /// Whether its owner gave it up in good order.
-    pub(crate) released: bool,
-}
-
-/// The store of drafts does not answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the store of drafts is not available")]
-pub(crate) struct DraftsUnavailable(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
-
 /// Where drafts are kept, beside the log.
 #[async_trait]
 pub(crate) trait DraftStore: Send + Sync {
-    /// Writes these drafts in one transaction, in the place of those of the same replies.
-    async fn write(&self, drafts: Vec<KeptDraft>) -> Result<(), DraftsUnavailable>;
+    /// Writes these drafts in one transaction, in the place of those of the same replies; one of a higher attempt stays.
+    async fn write(&self, drafts: Vec<Draft>) -> Result<(), StoreError>;
     /// The drafts of these replies, as far as there are any.
-    async fn find(&self, replies: &[ReplyId]) -> Result<Vec<KeptDraft>, DraftsUnavailable>;
+    async fn find(&self, replies: &[ReplyId]) -> Result<Vec<Draft>, StoreError>;
     /// Removes the drafts of these replies.
-    async fn remove(&self, replies: &[ReplyId]) -> Result<(), DraftsUnavailable>;
+    async fn remove(&self, replies: &[ReplyId]) -> Result<(), StoreError>;
+    /// Removes what nobody has written to since `before`.
+    async fn sweep(&self, before: Timestamp) -> Result<(), StoreError>;
+}
+
+#[async_trait]
+impl DraftStore for Drafts {
+    async fn write(&self, drafts: Vec<Draft>) -> Result<(), StoreError> {
+        self.put_many(drafts).await
+    }
+
+    async fn find(&self, replies: &[ReplyId]) -> Result<Vec<Draft>, StoreError> {
+        self.get_many(replies).await
+    }
+
+    async fn remove(&self, replies: &[ReplyId]) -> Result<(), StoreError> {
+        for reply_id in replies {
+            Self::remove(self, reply_id).await?;
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self, before: Timestamp) -> Result<(), StoreError> {
+        Self::sweep(self, before).await
+    }
 }
 
 /// A draft that grows while it is written.
-pub(crate) type SharedDraft = Arc<Mutex<Draft>>;
+pub(crate) type SharedDraft = Arc<Mutex<Growing>>;
+
+/// Whose draft it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Owned {
+    pub(crate) reply_id: ReplyId,
+    pub(crate) conversation_id: ConversationId,
+    pub(crate) attempt: u32,
+    /// The name of its claim.
+    pub(crate) owner: String,
+}
 
 /// Locks a draft; a panic elsewhere leaves it as it was.
-pub(crate) fn lock(draft: &SharedDraft) -> MutexGuard<'_, Draft> {
+pub(crate) fn lock(draft: &SharedDraft) -> MutexGuard<'_, Growing> {
     draft.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All drafts of this process.
 pub(crate) struct Beats {
     store: Arc<dyn DraftStore>,
+    clock: Arc<dyn Clock>,
     options: BeatOptions,
     entries: Mutex<HashMap<ReplyId, Entry>>,
 }
 
 struct Entry {
-    attempt: u32,
+    owned: Owned,
     draft: SharedDraft,
     beat: u64,
     /// Length of the text that was last written; texts only grow.
@@ -86,15 +109,16 @@ struct Entry {
 }
 
 impl Beats {
-    pub(crate) fn new(store: Arc<dyn DraftStore>, options: BeatOptions) -> Self {
-        Self { store, options, entries: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(store: Arc<dyn DraftStore>, clock: Arc<dyn Clock>, options: BeatOptions) -> Self {
+        Self { store, clock, options, entries: Mutex::new(HashMap::new()) }
     }
 
     /// Begins to beat for an attempt, in the place of an earlier one; `lost` is cancelled when that fails for too long.
-    pub(crate) fn begin(&self, reply_id: &ReplyId, attempt: u32, draft: SharedDraft, lost: CancellationToken) {
+    pub(crate) fn begin(&self, owned: Owned, draft: SharedDraft, lost: CancellationToken) {
+        let reply_id = owned.reply_id.clone();
         let now = Instant::now();
-        let entry = Entry { attempt, draft, beat: 0, written_bytes: None, beaten_at: now, lost: Some(lost) };
-        self.lock().insert(reply_id.clone(), entry);
+        let entry = Entry { owned, draft, beat: 0, written_bytes: None, beaten_at: now, lost: Some(lost) };
+        self.lock().insert(reply_id, entry);
     }
 
     /// The reply has ended: its draft is kept until [`forget`](Self::forget), without a beat.
@@ -110,7 +134,7 @@ impl Beats {
     }
 
     /// Readers see the end: the drafts have served.
-    pub(crate) async fn forget(&self, replies: &[ReplyId]) -> Result<(), DraftsUnavailable> {
+    pub(crate) async fn forget(&self, replies: &[ReplyId]) -> Result<(), StoreError> {
         if replies.is_empty() {
             return Ok(());
         }
@@ -124,7 +148,7 @@ impl Beats {
     }
 
     /// Others' drafts.
-    pub(crate) async fn find(&self, replies: &[ReplyId]) -> Result<HashMap<ReplyId, KeptDraft>, DraftsUnavailable> {
+    pub(crate) async fn find(&self, replies: &[ReplyId]) -> Result<HashMap<ReplyId, Draft>, StoreError> {
         if replies.is_empty() {
             return Ok(HashMap::new());
         }
@@ -134,6 +158,9 @@ impl Beats {
 
     /// Writes what is due, again and again, until `until`.
     pub(crate) async fn run(&self, until: CancellationToken) {
+        if let Err(error) = self.store.sweep(self.clock.now().plus_ms(-ORPHANED_AFTER_MS)).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "orphaned drafts could not be removed");
+        }
         let mut ticks = interval(self.options.write);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while until.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -142,11 +169,11 @@ impl Beats {
     }
 
     /// Marks every reply that still beats as free to be taken over at once.
-    pub(crate) async fn release_all(&self) -> Result<(), DraftsUnavailable> {
-        let released: Vec<KeptDraft> = {
+    pub(crate) async fn release_all(&self) -> Result<(), StoreError> {
+        let released: Vec<Draft> = {
             let entries = self.lock();
-            let beating = entries.iter().filter(|(_, entry)| entry.lost.is_some());
-            beating.map(|(reply_id, entry)| KeptDraft { released: true, ..entry.kept(reply_id) }).collect()
+            let beating = entries.values().filter(|entry| entry.lost.is_some());
+            beating.map(|entry| Draft { released: true, ..entry.kept(self.clock.now()) }).collect()
         };
         if released.is_empty() { Ok(()) } else { self.store.write(released).await }
     }
@@ -154,18 +181,22 @@ impl Beats {
     async fn write_due(&self) {
         // First of all: a process that was frozen must not write over whoever has taken over since.
         self.drop_silent();
-        let due: Vec<KeptDraft> = {
+        let due: Vec<Draft> = {
             let mut entries = self.lock();
-            entries.iter_mut().filter_map(|(reply_id, entry)| entry.due(reply_id, self.options.beat)).collect()
+            let now = self.clock.now();
+            entries.values_mut().filter_map(|entry| entry.due(self.options.beat, now)).collect()
         };
         if !due.is_empty() {
-            let signs: Vec<_> = due.iter().map(|draft| (draft.reply_id.clone(), draft.attempt, draft.text.len())).collect();
+            let signs: Vec<_> =
+                due.iter().map(|draft| (draft.reply_id.clone(), draft.attempt, draft.text.len())).collect();
             let began = Instant::now();
             // A write that hangs is as good as none: what it holds is written again.
             let written = tokio::time::timeout(self.options.drop_after, self.store.write(due)).await;
             match written {
                 Ok(Ok(())) => self.note_written(&signs, began),
-                Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "drafts could not be written"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "drafts could not be written");
+                }
                 Err(_) => tracing::warn!("drafts could not be written in time"),
             }
         }
@@ -175,7 +206,7 @@ impl Beats {
     fn note_written(&self, signs: &[(ReplyId, u32, usize)], began: Instant) {
         let mut entries = self.lock();
         for (reply_id, attempt, bytes) in signs {
-            if let Some(entry) = entries.get_mut(reply_id).filter(|entry| entry.attempt == *attempt) {
+            if let Some(entry) = entries.get_mut(reply_id).filter(|entry| entry.owned.attempt == *attempt) {
                 entry.written_bytes = Some(*bytes);
                 entry.beaten_at = began;
             }
@@ -200,30 +231,26 @@ impl Beats {
 }
 
 impl Entry {
-    fn kept(&self, reply_id: &ReplyId) -> KeptDraft {
-        KeptDraft {
-            reply_id: reply_id.clone(),
-            attempt: self.attempt,
-            text: lock(&self.draft).text().to_owned(),
-            beat: self.beat,
-            released: false,
-        }
+    fn kept(&self, now: Timestamp) -> Draft {
+        let Owned { reply_id, conversation_id, attempt, owner } = self.owned.clone();
+        let text = lock(&self.draft).text().to_owned();
+        Draft { reply_id, conversation_id, attempt, text, beat: self.beat, owner, released: false, updated_at: now }
     }
 
     /// What has to be written now: every write is a beat.
-    fn due(&mut self, reply_id: &ReplyId, beat: Duration) -> Option<KeptDraft> {
+    fn due(&mut self, beat: Duration, now: Timestamp) -> Option<Draft> {
         let has_grown = self.written_bytes != Some(lock(&self.draft).text().len());
         let has_to_beat = self.lost.is_some() && self.beaten_at.elapsed() >= beat;
         if !has_grown && !has_to_beat {
             return None;
         }
         self.beat += 1;
-        Some(self.kept(reply_id))
+        Some(self.kept(now))
     }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -314,17 +341,17 @@ pub(crate) mod tests {
 
     /// Drafts in memory, which can be made to fail.
     #[derive(Clone, Default)]
-    pub(crate) struct MemoryDrafts(Arc<Memory>);
+    struct MemoryDrafts(Arc<Memory>);
 
     #[derive(Default)]
     struct Memory {
-        rows: Mutex<HashMap<ReplyId, KeptDraft>>,
+        rows: Mutex<HashMap<ReplyId, Draft>>,
         writes: Mutex<usize>,
         broken: AtomicBool,
     }
 
     impl MemoryDrafts {
-        fn get(&self, reply_id: &str) -> Option<KeptDraft> {
+        fn get(&self, reply_id: &str) -> Option<Draft> {
             self.0.rows.lock().unwrap().get(&ReplyId::from(reply_id)).cloned()
         }
 
@@ -335,23 +362,36 @@ pub(crate) mod tests {
 
     #[async_trait]
     impl DraftStore for MemoryDrafts {
-        async fn write(&self, drafts: Vec<KeptDraft>) -> Result<(), DraftsUnavailable> {
+        async fn write(&self, drafts: Vec<Draft>) -> Result<(), StoreError> {
             if self.0.broken.load(Ordering::SeqCst) {
-                return Err(DraftsUnavailable("broken".into()));
+                return Err(StoreError::Unavailable("broken".into()));
             }
             *self.0.writes.lock().unwrap() += 1;
             self.0.rows.lock().unwrap().extend(drafts.into_iter().map(|draft| (draft.reply_id.clone(), draft)));
             Ok(())
         }
 
-        async fn find(&self, replies: &[ReplyId]) -> Result<Vec<KeptDraft>, DraftsUnavailable> {
+        async fn find(&self, replies: &[ReplyId]) -> Result<Vec<Draft>, StoreError> {
             let rows = self.0.rows.lock().unwrap();
             Ok(replies.iter().filter_map(|reply_id| rows.get(reply_id).cloned()).collect())
         }
 
-        async fn remove(&self, replies: &[ReplyId]) -> Result<(), DraftsUnavailable> {
+        async fn remove(&self, replies: &[ReplyId]) -> Result<(), StoreError> {
             self.0.rows.lock().unwrap().retain(|reply_id, _| !replies.contains(reply_id));
             Ok(())
+        }
+
+        async fn sweep(&self, before: Timestamp) -> Result<(), StoreError> {
+            self.0.rows.lock().unwrap().retain(|_, draft| draft.updated_at >= before);
+            Ok(())
+        }
+    }
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            Timestamp(43_200_000)
         }
     }
 
@@ -365,15 +405,16 @@ pub(crate) mod tests {
     impl Desk {
         fn open() -> Self {
             let store = MemoryDrafts::default();
-            let beats = Arc::new(Beats::new(Arc::new(store.clone()), BeatOptions::default()));
+            let beats = Arc::new(Beats::new(Arc::new(store.clone()), Arc::new(Noon), BeatOptions::default()));
             let running = Arc::clone(&beats);
             let task = TaskTracker::new().spawn(async move { running.run(CancellationToken::new()).await });
             Self { store, beats, lost: CancellationToken::new(), _task: AbortOnDropHandle::new(task) }
         }
 
         fn begin(&self, reply_id: &str) -> SharedDraft {
-            let draft = Arc::new(Mutex::new(Draft::new(1_000)));
-            self.beats.begin(&ReplyId::from(reply_id), 1, Arc::clone(&draft), self.lost.clone());
+            let draft = Arc::new(Mutex::new(Growing::new(1_000)));
+            let owned = Owned { reply_id: reply_id.into(), conversation_id: "c".into(), attempt: 1, owner: "o".into() };
+            self.beats.begin(owned, Arc::clone(&draft), self.lost.clone());
             draft
         }
 

@@ -10,7 +10,7 @@ const DELTA_CHARS_MAX: usize = 4_000;
 
 /// A growing text.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct Growing {
     text: String,
     chars: usize,
     chars_max: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Piece {
     pub(crate) text: String,
 }
 
-impl Draft {
+impl Growing {
     pub(crate) fn new(chars_max: usize) -> Self {
         Self { text: String::new(), chars: 0, chars_max, told_bytes: 0, told_units: 0 }
     }
@@ -45,11 +45,6 @@ impl Draft {
 
     pub(crate) fn text(&self) -> &str {
         &self.text
-    }
-
-    /// Whether some of it has not been told.
-    pub(crate) fn has_news(&self) -> bool {
-        self.told_bytes < self.text.len()
     }
 
     /// What has not been told yet, piece by piece.
@@ -89,14 +84,14 @@ mod tests {
 
     #[test]
     fn what_no_text_may_hold_is_made_inert() {
-        let mut draft = Draft::new(100);
+        let mut draft = Growing::new(100);
         assert!(draft.push("a\u{0}b\u{1b}[2J\u{7f}\u{85}\u{ffff}\u{fdd0}\u{10fffe}\r\n\tc").is_continue());
         assert_eq!(draft.text(), "a�b�[2J�����\r\n\tc");
     }
 
     #[test]
     fn a_text_is_cut_at_its_limit() {
-        let mut draft = Draft::new(5);
+        let mut draft = Growing::new(5);
         assert!(draft.push("👋👋👋").is_continue());
         assert!(draft.push("abc").is_break());
         assert!(draft.push("d").is_break());
@@ -105,7 +100,7 @@ mod tests {
 
     #[test]
     fn offsets_count_a_surrogate_pair_as_two() {
-        let mut draft = Draft::new(100);
+        let mut draft = Growing::new(100);
         assert!(draft.push("é👋").is_continue());
         assert_eq!(draft.take_piece(), Some(Piece { offset: 0, text: "é👋".into() }));
         assert!(draft.push("x").is_continue());
@@ -119,7 +114,7 @@ mod tests {
             said in prop::collection::vec(("(?s).{0,30}", any::<bool>()), 0..40),
             long in 0_usize..3,
         ) {
-            let mut draft = Draft::new(1_000_000);
+            let mut draft = Growing::new(1_000_000);
             let mut client: Vec<u16> = Vec::new();
             let long = "👋é".repeat(long * 3_001);
             for (text, told) in said.iter().chain([&(long, true)]) {
@@ -131,7 +126,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(!draft.has_news());
+            prop_assert_eq!(draft.take_piece(), None);
             prop_assert_eq!(String::from_utf16(&client).unwrap(), draft.text());
         }
     }

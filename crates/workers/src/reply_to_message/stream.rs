@@ -65,6 +65,7 @@ impl Attempt {
                 biased;
                 () = self.lost.cancelled() => return Ended::Lost,
                 () = self.stop.cancelled() => return Ended::Stopped,
+                () = sleep_until(self.deadline) => return Ended::Broken(ModelError::TimedOut("it took too long")),
                 () = at(tell_at), if tell_at.is_some() => {
                     tell_at = None;
                     self.tell().await;
@@ -81,7 +82,6 @@ impl Attempt {
                     Some(Err(error)) => return Ended::Broken(error),
                     None => return Ended::Broken(ModelError::Broken("it was cut off")),
                 },
-                () = sleep_until(self.deadline) => return Ended::Broken(ModelError::TimedOut("it took too long")),
             }
         }
     }
@@ -123,21 +123,21 @@ async fn at(moment: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::ModelStream, reply_to_message::draft::Draft};
+    use crate::{model::ModelStream, reply_to_message::draft::Growing};
     use advisor_bus::InProcessBus;
     use futures::{FutureExt, stream};
     use std::sync::Mutex;
 
     #[tokio::test(start_paused = true)]
     async fn deltas_are_coalesced_and_put_together_are_the_final_text() {
-        let desk = Desk::open(1_000).await;
+        let mut desk = Desk::open(1_000).await;
         let words: Vec<String> = (0..100).map(|n| format!("wörd {n} 👋 ")).collect();
         let script = words.iter().map(|word| (10, Ok(text(word)))).chain([(10, Ok(finished()))]).collect();
 
         let ended = desk.attempt.run(begun(script)).await;
 
         assert_eq!(ended, Ended::Whole { finish_reason: "stop".into(), usage: None });
-        let (deltas, heard) = desk.heard().await;
+        let (deltas, heard) = desk.heard();
         assert_eq!(heard, lock(&desk.attempt.draft).text());
         assert!((20..=60).contains(&deltas), "1 s of words, {deltas} deltas");
     }
@@ -156,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stop_closes_the_call_and_keeps_the_text_so_far() {
-        let desk = Desk::open(1_000).await;
+        let mut desk = Desk::open(1_000).await;
         let (dropped, script) = watched_script();
         let attempt = desk.attempt.run(Begun { model: "m".into(), events: script });
         let stop = async {
@@ -166,7 +166,7 @@ mod tests {
         let (ended, ()) = futures::join!(attempt, stop);
         assert_eq!(ended, Ended::Stopped);
         assert!(dropped.is_cancelled(), "the provider's connection is closed");
-        assert_eq!(desk.heard().await.1, "Hello");
+        assert_eq!(desk.heard().1, "Hello");
     }
 
     #[tokio::test(start_paused = true)]
@@ -184,22 +184,19 @@ mod tests {
             (Some(Err(ModelError::TimedOut("x"))), ModelError::TimedOut("x")),
             (None, ModelError::Broken("it was cut off")),
         ] {
-            let desk = Desk::open(1_000).await;
+            let mut desk = Desk::open(1_000).await;
             let script = [Some(Ok(text("Hel"))), last].into_iter().flatten().map(|event| (0, event)).collect();
             assert_eq!(desk.attempt.run(begun(script)).await, Ended::Broken(error));
-            assert_eq!(desk.heard().await.1, "Hel");
+            assert_eq!(desk.heard().1, "Hel");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_endless_text_is_cut_at_its_limit_and_an_endless_call_at_its_deadline() {
-        let desk = Desk::open(10).await;
+        let mut desk = Desk::open(10).await;
         let script = (0..100).map(|_| (0, Ok(text("abc")))).collect();
-        assert_eq!(
-            desk.attempt.run(begun(script)).await,
-            Ended::Whole { finish_reason: "length".into(), usage: None }
-        );
-        assert_eq!(desk.heard().await.1, "abcabcabca");
+        assert_eq!(desk.attempt.run(begun(script)).await, Ended::Whole { finish_reason: "length".into(), usage: None });
+        assert_eq!(desk.heard().1, "abcabcabca");
 
         let desk = Desk::open(1_000_000).await;
         let script = (0..10_000).map(|_| (100, Ok(text("la ")))).collect();
@@ -228,16 +225,16 @@ mod tests {
                 reply_id,
                 conversation_id: ConversationId::from("c"),
                 number: 1,
-                draft: Arc::new(Mutex::new(Draft::new(chars_max))),
+                draft: Arc::new(Mutex::new(Growing::new(chars_max))),
                 stop: CancellationToken::new(),
                 lost: CancellationToken::new(),
-                deadline: Instant::now() + Duration::from_secs(120),
+                deadline: Instant::now() + Duration::from_mins(2),
             };
             Self { attempt, listener }
         }
 
         /// How many deltas were heard, and what they say together.
-        async fn heard(mut self) -> (usize, String) {
+        fn heard(&mut self) -> (usize, String) {
             let (mut count, mut units) = (0, Vec::new());
             while let Some(Some(BusMessage::Delta(delta))) = self.listener.next().now_or_never() {
                 assert_eq!(usize::try_from(delta.offset).unwrap(), units.len());

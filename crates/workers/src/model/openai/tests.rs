@@ -325,7 +325,7 @@ impl AsRef<OpenAiModel> for OpenAiModel {
 }
 
 fn events<'a>(data: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
-    data.into_iter().map(|data| format!("data: {data}\n\n")).collect::<String>().into_bytes()
+    data.into_iter().flat_map(|data| format!("data: {data}\n\n").into_bytes()).collect()
 }
 
 fn says(text: &str) -> String {
