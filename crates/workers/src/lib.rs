@@ -16,10 +16,12 @@ use advisor_commands::Commands;
 use advisor_eventlog::EventLog;
 use advisor_events::Clock;
 use advisor_projections::{Drafts, Reader};
+use futures::{FutureExt, future::BoxFuture};
 use make_title::TitleOptions;
 use reply_to_message::ReplyOptions;
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tiers::Models;
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What workers work with.
@@ -50,17 +52,49 @@ pub struct Options {
     pub titles: TitleOptions,
 }
 
-/// The names of all workers.
-pub fn all() -> [&'static str; 2] {
-    [reply_to_message::NAME, make_title::NAME]
+/// A worker, which runs until it is told to end.
+struct Worker {
+    name: &'static str,
+    run: fn(Deps, Options, TaskTracker, CancellationToken) -> BoxFuture<'static, ()>,
 }
+
+/// Every worker there is.
+fn all() -> [Worker; 2] {
+    [
+        Worker {
+            name: reply_to_message::NAME,
+            run: |deps, options, tracker, shutdown| {
+                reply_to_message::run(deps, options.replies, tracker, shutdown).boxed()
+            },
+        },
+        Worker {
+            name: make_title::NAME,
+            run: |deps, options, tracker, shutdown| make_title::run(deps, options.titles, tracker, shutdown).boxed(),
+        },
+    ]
+}
+
+/// Time before a worker that has panicked is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts all workers on the tracker. After `shutdown` they end by themselves: replies within their grace,
 /// after which what still runs is released to whoever comes next.
 pub fn start(deps: &Deps, options: Options, tracker: &TaskTracker, shutdown: &CancellationToken) {
-    let replies = reply_to_message::run(deps.clone(), options.replies, tracker.clone(), shutdown.clone());
-    tracker.spawn(replies);
-    tracker.spawn(make_title::run(deps.clone(), options.titles, tracker.clone(), shutdown.clone()));
+    for worker in all() {
+        let (deps, tasks, shutdown) = (deps.clone(), tracker.clone(), shutdown.clone());
+        tracker.spawn(async move {
+            loop {
+                let running = (worker.run)(deps.clone(), options, tasks.clone(), shutdown.clone());
+                if AssertUnwindSafe(running).catch_unwind().await.is_ok() {
+                    return;
+                }
+                tracing::error!(worker = worker.name, "a worker has panicked and is started again");
+                if shutdown.run_until_cancelled(sleep(RESTART_PAUSE)).await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Started only while the read side is caught up, so that a rebuild or a long absence makes no titles
 //! twice. A call may double after a crash; the rules let one title through, and none over one that the
-//! user has set. What fails is tried a few times, then left alone until this process starts again.
+//! user has set. What fails is tried a few times, then left alone for long.
 
 use crate::{
     Deps,
@@ -17,7 +17,11 @@ use advisor_events::{ConversationId, StreamName, UserId};
 use futures::StreamExt;
 use reading::ReadSide;
 use serde_json::json;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -47,6 +51,8 @@ pub struct TitleOptions {
     pub tries_max: u32,
     /// Pause after the first try; it doubles with each.
     pub pause: Duration,
+    /// How long a conversation is left alone after the last try.
+    pub rest: Duration,
 }
 
 impl Default for TitleOptions {
@@ -57,6 +63,7 @@ impl Default for TitleOptions {
             deadline: Duration::from_mins(1),
             tries_max: 3,
             pause: Duration::from_secs(5),
+            rest: Duration::from_hours(1),
         }
     }
 }
@@ -193,23 +200,26 @@ struct Tries {
 
 enum State {
     Running,
-    /// Left alone until then; for good, if there is no such time.
-    Resting(Option<Instant>),
+    /// Left alone until then.
+    Resting(Instant),
+    /// Nothing more to do: the read side will show the title.
+    Settled,
 }
 
 impl Tried {
     /// Which of them to try now; they count as running from now on. What wants no title any more is forgotten.
     fn choose(&mut self, untitled: Vec<Untitled>, options: TitleOptions) -> Vec<Untitled> {
+        let wanting: HashSet<&ConversationId> = untitled.iter().map(|one| &one.conversation_id).collect();
         self.0.retain(|conversation_id, tries| {
-            matches!(tries.state, State::Running) || untitled.iter().any(|one| one.conversation_id == *conversation_id)
+            matches!(tries.state, State::Running) || wanting.contains(conversation_id)
         });
         let running = self.0.values().filter(|tries| matches!(tries.state, State::Running)).count();
         let room = options.parallel_max.saturating_sub(running);
         let now = Instant::now();
         let may_be_tried = |one: &Untitled| match self.0.get(&one.conversation_id).map(|tries| &tries.state) {
             None => true,
-            Some(State::Running) => false,
-            Some(State::Resting(until)) => until.is_some_and(|until| now >= until),
+            Some(State::Running | State::Settled) => false,
+            Some(State::Resting(until)) => now >= *until,
         };
         let chosen: Vec<Untitled> = untitled.into_iter().filter(may_be_tried).take(room).collect();
         for one in &chosen {
@@ -222,13 +232,14 @@ impl Tried {
 
     fn note(&mut self, conversation_id: &ConversationId, made: Try, options: TitleOptions) {
         let Some(tries) = self.0.get_mut(conversation_id) else { return };
-        let until = match made {
-            // The read side will show the title; until then, there is nothing more to do.
-            Try::Settled => None,
-            Try::Failed if tries.count >= options.tries_max => None,
-            Try::Failed => Some(Instant::now() + options.pause * 2_u32.saturating_pow(tries.count - 1)),
+        tries.state = match made {
+            Try::Settled => State::Settled,
+            Try::Failed if tries.count >= options.tries_max => {
+                tries.count = 0;
+                State::Resting(Instant::now() + options.rest)
+            }
+            Try::Failed => State::Resting(Instant::now() + options.pause * 2_u32.saturating_pow(tries.count - 1)),
         };
-        tries.state = State::Resting(until);
     }
 }
 
@@ -237,10 +248,10 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_fails_is_tried_three_times_with_longer_pauses_and_then_left_alone() {
+    async fn what_fails_is_tried_three_times_with_longer_pauses_and_then_left_alone_for_an_hour() {
         let (mut tried, options) = (Tried::default(), TitleOptions::default());
         let mut pauses = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..4 {
             let began = Instant::now();
             while tried.choose(vec![untitled("c")], options).is_empty() {
                 tokio::time::advance(Duration::from_secs(1)).await;
@@ -249,9 +260,7 @@ mod tests {
             assert!(tried.choose(vec![untitled("c")], options).is_empty(), "it runs");
             tried.note(&"c".into(), Try::Failed, options);
         }
-        assert_eq!(pauses, [0, 5, 10]);
-        tokio::time::advance(Duration::from_secs(100_000)).await;
-        assert!(tried.choose(vec![untitled("c")], options).is_empty());
+        assert_eq!(pauses, [0, 5, 10, 3_600]);
     }
 
     #[tokio::test(start_paused = true)]

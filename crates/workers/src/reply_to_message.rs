@@ -111,7 +111,10 @@ pub(crate) async fn run(deps: Deps, options: ReplyOptions, tracker: TaskTracker,
         effects: Effects { commands: Arc::clone(&deps.commands), clock: Arc::clone(&deps.clock), worker: NAME },
         abandon: CancellationToken::new(),
     });
+    // Also when this panics: what runs must not go on without anybody to look after it.
+    let _abandon = desk.abandon.clone().drop_guard();
     let beats_until = CancellationToken::new();
+    let _beats_until = beats_until.clone().drop_guard();
     let beating = tracker.spawn({
         let (desk, until) = (Arc::clone(&desk), beats_until.clone());
         async move { desk.beats.run(until).await }

@@ -12,8 +12,8 @@ use advisor_projections::{
     users,
 };
 
-/// Conversations that one look sees.
-const UNTITLED_MAX: u32 = 100;
+/// Conversations that one look sees: more than can fail within a rest, or those that fail would hide the others.
+const UNTITLED_MAX: u32 = 1_000;
 
 /// The read models, as far as titles need them.
 pub(super) struct ReadSide {

@@ -138,6 +138,7 @@ mod tests {
             claim: None,
             stop_requested: false,
             error: None,
+            asked_position: Position(1),
             revision: 1,
             place: 0,
             position: Position(1),
