@@ -203,3 +203,6 @@ async fn look_at(check: &Arc<dyn Check>) -> Checked {
     };
     Checked { name: check.name(), ok, detail }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,28 @@
 //! HTTP: one file per resource; live queries; authentication; problem answers.
 
 pub mod accept;
+mod advisors;
 pub mod auth;
+mod chat;
+mod command_request;
+mod commands;
+mod conversations;
 pub mod events;
 pub mod extract;
 mod health;
 mod layers;
 mod live;
+mod me;
 pub mod measure;
+mod mentions;
+mod messages;
 mod openapi;
 pub mod problem;
 mod reading;
+mod rules;
 pub mod settings;
+#[cfg(test)]
+mod test_api;
 
 pub use health::{Check, CheckFailed};
 pub use layers::RequestId;
@@ -93,6 +104,21 @@ pub fn admin_router(api: &Api, measurements: PrometheusHandle, access: LogAccess
 
 /// Every resource in one list: a route that is not here does not exist.
 fn routes(settings: &Settings) -> OpenApiRouter<Api> {
-    let queries = OpenApiRouter::new().merge(health::router()).merge(health::contract_router());
-    OpenApiRouter::new().merge(layers::within(queries, settings.time.query))
+    let queries = OpenApiRouter::new()
+        .merge(health::router())
+        .merge(health::contract_router())
+        .merge(me::queries())
+        .merge(advisors::queries())
+        .merge(conversations::queries())
+        .merge(messages::queries())
+        .merge(mentions::queries());
+    let commands = OpenApiRouter::new()
+        .merge(advisors::commands())
+        .merge(conversations::commands())
+        .merge(messages::commands())
+        .merge(commands::router());
+    OpenApiRouter::new()
+        .merge(layers::within(queries, settings.time.query))
+        .merge(layers::within(commands, settings.time.command))
+        .merge(chat::router())
 }

@@ -85,11 +85,12 @@ async fn old_keys_go_on_for_a_day_while_the_issuer_is_down() {
 }
 
 #[tokio::test]
-async fn without_keys_nobody_is_let_in() {
+async fn without_keys_nobody_is_let_in_and_no_redirect_is_followed() {
+    let elsewhere = serving(json!([CLERK.jwk()])).await;
     let huge = json!([CLERK.jwk(), {"kty": "oct", "k": "x".repeat(300_000)}]);
     for answered in [
         ResponseTemplate::new(500),
-        ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"),
+        ResponseTemplate::new(302).insert_header("location", elsewhere.uri()),
         ResponseTemplate::new(200).set_body_string("<html>"),
         ResponseTemplate::new(200).set_body_json(json!({"keys": []})),
         ok(&json!([{"kty": "RSA", "kid": "ins_1", "use": "enc", "n": "AQAB", "e": "AQAB"}])),
@@ -105,6 +106,7 @@ async fn without_keys_nobody_is_let_in() {
         }
         assert_eq!(fetches(&server).await, 1);
     }
+    assert_eq!(fetches(&elsewhere).await, 0);
 }
 
 #[tokio::test]

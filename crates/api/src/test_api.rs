@@ -1,0 +1,157 @@
+//! The whole API for tests: a log in memory, read models in a directory of their own, a runner beside it.
+
+use crate::{
+    Api, Check, Settings,
+    auth::test_issuer::{ATTACKER, CLERK, TestClock, claims_with, issuer},
+    auth::{Authenticator, clerk::IssuerKeys, registration::Registration},
+    extract::CursorKey,
+};
+use advisor_bus::{Bus, InProcessBus};
+use advisor_commands::{Commands, HandlerLimits};
+use advisor_eventlog::{EventLog, Expected, MemoryLog, NewEvent};
+use advisor_events::{
+    Actor, Clock, Event, KeyStore, Metadata, SealContext, StreamName,
+    log::{LogEvent, Opened},
+};
+use advisor_projections::{Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys, State};
+use axum::{Router, body::Body};
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use tempfile::TempDir;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+/// An API with everything behind it. The runner ends with it.
+pub(crate) struct TestApi {
+    pub(crate) api: Api,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) runner: CancellationToken,
+    _runner: DropGuard,
+    _directory: TempDir,
+}
+
+impl TestApi {
+    /// One whose log has its opening and whose read models are live.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// The same with further checks of readiness.
+    pub(crate) async fn start_with(checks: Vec<Arc<dyn Check>>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = TestClock::new();
+        let shared_clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
+        let keys = SqliteKeys::open(&directory.path().join("keys.db"), [7; 32]).await.unwrap();
+        let keys: Arc<dyn KeyStore> = Arc::new(keys);
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+        open(&log, clock.as_ref()).await;
+        let bus: Arc<dyn Bus> = Arc::new(InProcessBus::new());
+        let commands = Arc::new(Commands::new(&log, &keys, HandlerLimits::default()));
+        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
+        let generation = Generations::open(directory.path(), &side).await.unwrap();
+        let reader = Reader::new(&generation);
+        let parts = RunnerParts {
+            log: Arc::clone(&log),
+            keys: Arc::clone(&keys),
+            generation,
+            bus: Arc::clone(&bus),
+            clock: Arc::clone(&shared_clock),
+            limits: RunnerLimits::default(),
+        };
+        let runner = CancellationToken::new();
+        TaskTracker::new().spawn(Runner::open(parts).await.unwrap().run(runner.clone()));
+        reader.progress().wait_for(|progress| progress.state == State::Live).await.unwrap();
+
+        let keys_of_issuer = IssuerKeys::from_pem(&CLERK.public_pem()).unwrap();
+        let people = Arc::<Commands>::clone(&commands);
+        let authenticator =
+            Authenticator::new(vec![issuer(keys_of_issuer)], Registration::new(people), Arc::clone(&shared_clock));
+        let mut settings = Settings::new(CursorKey::from_bytes([9; 32]), vec!["https://app.example.com".to_owned()]);
+        settings.position_wait = Duration::from_millis(500);
+        let api = Api {
+            commands,
+            reader,
+            side,
+            log,
+            bus,
+            clock: shared_clock,
+            authenticator: Arc::new(authenticator),
+            settings: Arc::new(settings),
+            checks: checks.into(),
+            shutdown: CancellationToken::new(),
+        };
+        Self { api, clock, keys, _runner: runner.clone().drop_guard(), runner, _directory: directory }
+    }
+
+    /// The public listener's routes.
+    pub(crate) fn router(&self) -> Router {
+        crate::router(&self.api)
+    }
+
+    /// A token of this person that is accepted.
+    pub(crate) fn token(user: &str) -> String {
+        CLERK.token(&claims_with(json!({"sub": user, "sid": format!("sess_{user}")})))
+    }
+
+    /// A token that nobody here has issued.
+    pub(crate) fn forged_token(user: &str) -> String {
+        ATTACKER.token(&claims_with(json!({"sub": user})))
+    }
+
+    /// Asks as a person who is signed in; a body is sent as JSON.
+    pub(crate) async fn ask(&self, user: &str, request: http::request::Builder, body: Option<Value>) -> Answer {
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", Self::token(user)));
+        self.ask_signed_out(request, body).await
+    }
+
+    /// Asks without a token.
+    pub(crate) async fn ask_signed_out(&self, request: http::request::Builder, body: Option<Value>) -> Answer {
+        let request = match body {
+            None => request.body(Body::empty()),
+            Some(body) => request.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_string())),
+        };
+        self.send(request.unwrap()).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.router().oneshot(request).await.unwrap().into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+/// An answer whose body has come.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    /// Null where it is no JSON.
+    pub(crate) body: Value,
+}
+
+async fn open(log: &Arc<dyn EventLog>, clock: &TestClock) {
+    let (stream, id) = (StreamName::log(), Uuid::new_v4());
+    let metadata = Metadata {
+        recorded_at: clock.now(),
+        actor: Actor::Worker("log".to_owned()),
+        subject: None,
+        command_id: id.to_string(),
+        body_hash: String::new(),
+        correlation_id: None,
+        causation_id: None,
+        trace_context: None,
+        checksum: String::new(),
+    };
+    let opened = Event::from(LogEvent::Opened(Opened { identity: Uuid::new_v4().to_string() }));
+    let encoded = opened.encode(None, SealContext { stream: &stream, event_id: id }, &metadata).unwrap();
+    let event = NewEvent { id, type_name: encoded.type_name, data: encoded.data, metadata: encoded.metadata };
+    log.append(&stream, Expected::NoStream, vec![event]).await.unwrap();
+}
