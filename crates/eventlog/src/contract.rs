@@ -74,6 +74,7 @@ macro_rules! contract_tests {
             a_subscription_begins_after_its_position,
             a_subscription_from_the_head_gives_only_what_comes,
             events_appended_during_catch_up_come_once_and_in_order,
+            each_event_alone_wakes_a_subscriber,
             a_slow_subscriber_still_sees_all_once_and_in_order,
             checkpoints_pass_what_did_not_match_and_can_be_resumed_from,
             a_subscription_that_was_dropped_is_resumed_without_a_gap,

@@ -190,8 +190,8 @@ pub trait EventLog: Send + Sync {
         events: Vec<NewEvent>,
     ) -> Result<Appended, AppendError>;
 
-    /// At most `max` events from `from` (inclusive) on. Beyond the end: empty. `Backward` from
-    /// `u64::MAX` begins at the end.
+    /// At most `max` events (and `PAGE_EVENTS_MAX`) from `from` (inclusive) on. Beyond the end: empty.
+    /// `Backward` from `u64::MAX` begins at the end.
     async fn read_stream(
         &self,
         stream: &StreamName,
@@ -200,7 +200,8 @@ pub trait EventLog: Send + Sync {
         max: usize,
     ) -> Result<Vec<Recorded>, ReadError>;
 
-    /// At most `max` events after `after` (exclusive), forward.
+    /// At most `max` events after `after` (exclusive), forward. A page may be short, or empty, before the
+    /// end: go on from its `scanned_to` until that has reached the head.
     async fn read_all(&self, after: Position, filter: &Filter, max: usize) -> Result<Page, ReadError>;
 
     /// The position of the last event; `Position::START` in an empty log.

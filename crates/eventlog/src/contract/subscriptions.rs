@@ -65,6 +65,27 @@ pub async fn events_appended_during_catch_up_come_once_and_in_order(fixture: &im
     assert!(told.iter().map(Arc::as_ref).eq(all.iter()), "the follower was told what the log holds");
 }
 
+/// Whoever is about to wait must not miss what comes just then.
+pub async fn each_event_alone_wakes_a_subscriber(fixture: &impl Fixture) {
+    const ROUNDS: u64 = 1_000;
+    let scene = Scene::of(fixture).await;
+    let mut follower = scene.subscribe(scene.head().await).await;
+    let (log, stream) = (Arc::clone(&scene.log), scene.stream("a"));
+    let (next_round, mut rounds) = tokio::sync::mpsc::channel(1);
+    let mut writer = JoinSet::new();
+    writer.spawn(async move {
+        while let Some(round) = rounds.recv().await {
+            log.append(&stream, at(round), events(1)).await.expect("the writer's append");
+        }
+    });
+
+    for round in 0..ROUNDS {
+        // The writer appends while the follower goes to sleep, and nothing comes after to wake it.
+        next_round.send(round).await.expect("a writer");
+        assert_eq!(follower.events(1).await[0].revision, round);
+    }
+}
+
 /// Whoever falls behind catches up.
 pub async fn a_slow_subscriber_still_sees_all_once_and_in_order(fixture: &impl Fixture) {
     let scene = Scene::of(fixture).await;

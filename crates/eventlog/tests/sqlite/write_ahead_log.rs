@@ -47,8 +47,9 @@ async fn the_write_ahead_log_stays_within_bounds_while_it_is_written_and_read() 
 
     let largest = writers.join_all().await.into_iter().max().unwrap_or(0);
 
-    // 29 MB went through it. The bound is not sharp: what is written while a checkpoint runs comes on top.
-    assert!(largest < 8 * LIMIT, "{largest} bytes");
+    // Nearly twice that went through it. The bound is wide, because what is written while a checkpoint runs comes on
+    // top, and on a busy machine this limit, far below the default, is written in less than one checkpoint.
+    assert!(largest < 15 * LIMIT, "{largest} bytes");
     assert_eq!(all(&log).await.len(), 960);
 }
 
