@@ -26,6 +26,7 @@ mod test_api;
 
 pub use health::{Check, CheckFailed};
 pub use layers::RequestId;
+pub use live::Hub as LiveHub;
 pub use openapi::openapi_json;
 pub use problem::Problem;
 pub use settings::Settings;
@@ -58,13 +59,15 @@ pub struct Api {
     pub log: Arc<dyn EventLog>,
     /// The doorbell.
     pub bus: Arc<dyn Bus>,
+    /// What all live streams share; somebody has to run it.
+    pub live: Arc<LiveHub>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Who asks.
     pub authenticator: Arc<Authenticator>,
     /// What an operator can set.
     pub settings: Arc<Settings>,
-    /// What `/readyz` looks at beside the log and the read side.
+    /// What `/readyz` looks at beside whether the server stops.
     pub checks: Arc<[Arc<dyn Check>]>,
     /// Cancelled when the server stops: readiness fails, streams end, waiting requests give up.
     pub shutdown: CancellationToken,
@@ -111,7 +114,8 @@ fn routes(settings: &Settings) -> OpenApiRouter<Api> {
         .merge(advisors::queries())
         .merge(conversations::queries())
         .merge(messages::queries())
-        .merge(mentions::queries());
+        .merge(mentions::queries())
+        .merge(live::queries());
     let commands = OpenApiRouter::new()
         .merge(advisors::commands())
         .merge(conversations::commands())

@@ -1,52 +1,58 @@
 //! The card of an advisor: the part of its document that a client shows, flat.
 
+use advisor_events::AdvisorId;
+use advisor_projections::advisors as rows;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::HashMap;
 use utoipa::ToSchema;
+
+/// Cards by their advisors' ids.
+pub(crate) type Cards = HashMap<AdvisorId, AdvisorCard>;
 
 /// What a client shows of an advisor; what its document does not say is null.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct AdvisorCard {
+pub(crate) struct AdvisorCard {
     /// The advisor.
-    pub id: String,
+    pub(crate) id: String,
     /// Its persona's name.
-    pub name: String,
+    pub(crate) name: String,
     /// What it is, such as `Investor Advisor`.
-    pub title: String,
+    pub(crate) title: String,
     /// URL of a picture.
-    pub image: Option<Value>,
+    pub(crate) image: Option<Value>,
     /// Itself in a sentence.
-    pub one_liner: Option<Value>,
+    pub(crate) one_liner: Option<Value>,
     /// Its archetype.
-    pub archetype: Option<Value>,
+    pub(crate) archetype: Option<Value>,
     /// Its life in some sentences.
-    pub bio: Option<Value>,
+    pub(crate) bio: Option<Value>,
     /// Its life at length.
-    pub detailed_background: Option<Value>,
+    pub(crate) detailed_background: Option<Value>,
     /// Its experience.
-    pub experience: Option<Value>,
+    pub(crate) experience: Option<Value>,
     /// What it knows best.
-    pub specialties: Option<Value>,
+    pub(crate) specialties: Option<Value>,
     /// What it likes.
-    pub personal_interests: Option<Value>,
+    pub(crate) personal_interests: Option<Value>,
     /// How it talks.
-    pub communication_style: Option<Value>,
+    pub(crate) communication_style: Option<Value>,
     /// Where it lives.
-    pub location: Option<Value>,
+    pub(crate) location: Option<Value>,
     /// How it gives advice.
-    pub advice_delivery: Option<Value>,
+    pub(crate) advice_delivery: Option<Value>,
     /// What it is for.
-    pub mission: Option<Value>,
+    pub(crate) mission: Option<Value>,
     /// Tags; none if its document has none.
-    pub tags: Value,
+    pub(crate) tags: Value,
     /// The model that it asks for.
-    pub model_hint: Option<Value>,
+    pub(crate) model_hint: Option<Value>,
 }
 
 impl AdvisorCard {
     /// The card of the advisor `id` with this document.
-    pub fn of(id: &str, document: &Value) -> Self {
+    pub(crate) fn of(id: &str, document: &Value) -> Self {
         let persona = |name: &str| member(document.get("persona"), name);
         Self {
             id: id.to_owned(),
@@ -72,21 +78,34 @@ impl AdvisorCard {
     }
 }
 
-/// The least of an advisor's card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ShortCard {
-    /// The advisor.
-    pub id: String,
-    /// Its persona's name.
-    pub name: String,
-    /// What it is.
-    pub title: String,
+impl From<&rows::AdvisorRow> for AdvisorCard {
+    fn from(row: &rows::AdvisorRow) -> Self {
+        // The text was written from a value: it always reads back.
+        let document = serde_json::from_str(&row.document).unwrap_or_default();
+        Self::of(row.id.as_str(), &document)
+    }
 }
 
-impl ShortCard {
-    /// The short card of the advisor `id` with this document.
-    pub fn of(id: &str, document: &Value) -> Self {
-        Self { id: id.to_owned(), name: persona_text(document, "name"), title: persona_text(document, "title") }
+/// The least of an advisor's card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ShortCard {
+    /// The advisor.
+    pub(crate) id: String,
+    /// Its persona's name.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) title: String,
+}
+
+impl From<rows::ShortCard> for ShortCard {
+    fn from(card: rows::ShortCard) -> Self {
+        Self { id: card.id.0, name: card.name, title: card.title }
+    }
+}
+
+impl From<rows::AdvisorName> for ShortCard {
+    fn from(advisor: rows::AdvisorName) -> Self {
+        Self { id: advisor.id.0, name: advisor.name, title: advisor.title }
     }
 }
 

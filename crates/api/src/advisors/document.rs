@@ -1,6 +1,7 @@
 //! How requests become advisor documents and ids: pure functions.
 
-use advisor_events::{AdvisorId, ids::derived_id};
+use crate::extract::json::parse;
+use advisor_events::{AdvisorId, advisor::Status, ids::derived_id};
 use serde_json::{Map, Value, json};
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
@@ -11,24 +12,37 @@ const SLUG_CHARS_MAX: usize = 80;
 /// Most characters of an id that a document brings.
 const ID_CHARS_MAX: usize = 128;
 
+/// An advisor that somebody wants to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The id that its document asks for.
+    pub(crate) id: Option<AdvisorId>,
+    /// What an id is made of, where none is asked for.
+    pub(crate) words: String,
+    /// Its first status.
+    pub(crate) status: Status,
+    /// Its document.
+    pub(crate) document: Value,
+}
+
 /// What the web front end's form sends, once its types are right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Form {
+pub(crate) struct Form {
     /// First name.
-    pub first_name: Option<String>,
+    pub(crate) first_name: Option<String>,
     /// Last name.
-    pub last_name: Option<String>,
+    pub(crate) last_name: Option<String>,
     /// Title.
-    pub title: Option<String>,
+    pub(crate) title: Option<String>,
     /// The rest of the document as a JSON text.
-    pub json_configuration: Option<String>,
+    pub(crate) json_configuration: Option<String>,
     /// URL of a picture.
-    pub image_url: Option<String>,
+    pub(crate) image_url: Option<String>,
 }
 
 /// Why a form makes no document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FormError {
+pub(crate) enum FormError {
     /// Fields that must be there are absent or empty.
     #[error("Missing required fields: {}", .0.join(", "))]
     Missing(Vec<&'static str>),
@@ -39,9 +53,9 @@ pub enum FormError {
 
 impl Form {
     /// The document of the advisor that this form describes: all of the configuration, with names and picture in it.
-    pub fn document(&self) -> Result<Value, FormError> {
+    pub(crate) fn document(&self) -> Result<Value, FormError> {
         let [first_name, last_name, title, configuration] = self.required()?;
-        let Ok(Value::Object(mut document)) = serde_json::from_str(configuration) else {
+        let Ok(Value::Object(mut document)) = parse(configuration.as_bytes()) else {
             return Err(FormError::InvalidConfiguration);
         };
         let mut persona = Map::new();
@@ -66,7 +80,7 @@ impl Form {
     }
 
     /// The words that the advisor's id is made of.
-    pub fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         [&self.first_name, &self.last_name].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
@@ -88,7 +102,7 @@ impl Form {
 }
 
 /// The pointers to what a whole document lacks, each with a sentence. Only name and title are required.
-pub fn faults(document: &Value) -> Vec<(&'static str, &'static str)> {
+pub(crate) fn faults(document: &Value) -> Vec<(&'static str, &'static str)> {
     let Some(object) = document.as_object() else {
         return vec![("", "must be a JSON object")];
     };
@@ -110,13 +124,29 @@ pub fn faults(document: &Value) -> Vec<(&'static str, &'static str)> {
     faults
 }
 
+/// What a whole document, in which [`faults`] has found none, asks for.
+pub(crate) fn of_document(document: Value) -> Wanted {
+    let name = document.get("persona").and_then(|persona| persona.get("name")).and_then(Value::as_str);
+    let words = name.unwrap_or_default().to_owned();
+    Wanted { id: wanted_id(&document), words, status: status(&document), document }
+}
+
+/// The status that a document gives its advisor.
+fn status(document: &Value) -> Status {
+    match document.get("status").and_then(Value::as_str) {
+        Some("inactive") => Status::Inactive,
+        Some("archived") => Status::Archived,
+        Some(_) | None => Status::Active,
+    }
+}
+
 /// The id that a document asks for, as a slug.
-pub fn wanted_id(document: &Value) -> Option<AdvisorId> {
+fn wanted_id(document: &Value) -> Option<AdvisorId> {
     document.get("advisorId").and_then(wanted_id_of)
 }
 
 /// The document with the id that its advisor really has.
-pub fn with_id(mut document: Value, id: &AdvisorId) -> Value {
+pub(crate) fn with_id(mut document: Value, id: &AdvisorId) -> Value {
     if let Some(object) = document.as_object_mut() {
         object.insert("advisorId".into(), json!(id));
     }
@@ -124,7 +154,7 @@ pub fn with_id(mut document: Value, id: &AdvisorId) -> Value {
 }
 
 /// `<words>-<13 digits>`, the same for the same command.
-pub fn new_id(words: &str, actor: &str, command_id: &str) -> AdvisorId {
+pub(crate) fn new_id(words: &str, actor: &str, command_id: &str) -> AdvisorId {
     let slug = slug(words);
     let digits = derived_id(actor, command_id, "advisor").as_u128() % 9_000_000_000_000 + 1_000_000_000_000;
     AdvisorId(format!("{}-{digits}", if slug.is_empty() { "advisor" } else { &slug }))

@@ -10,30 +10,32 @@ use unicode_normalization::char::{decompose_canonical, is_combining_mark};
 
 /// An advisor that a text may mention.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mentionable {
+pub(crate) struct Mentionable {
     /// Its id, which mentions it too.
-    pub id: AdvisorId,
+    pub(crate) id: AdvisorId,
     /// Its persona's name.
-    pub name: String,
+    pub(crate) name: String,
+    /// Its first name, perhaps of several words.
+    pub(crate) first_name: String,
 }
 
 /// Where a text mentions an advisor for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mention {
+pub(crate) struct Mention {
     /// Who is mentioned.
-    pub advisor_id: AdvisorId,
+    pub(crate) advisor_id: AdvisorId,
     /// The bytes of the text, from the `@` to the end of the name.
-    pub span: Range<usize>,
+    pub(crate) span: Range<usize>,
 }
 
 /// Whether `text` can mention anybody at all.
-pub fn may_mention(text: &str) -> bool {
+pub(crate) fn may_mention(text: &str) -> bool {
     text.contains('@')
 }
 
 /// The advisors that `text` mentions, in the order of their appearance, each once.
 /// `advisors` are the active ones that the writer sees, the oldest first.
-pub fn find(text: &str, advisors: &[Mentionable]) -> Vec<Mention> {
+pub(crate) fn find(text: &str, advisors: &[Mentionable]) -> Vec<Mention> {
     if !may_mention(text) {
         return Vec::new();
     }
@@ -105,7 +107,7 @@ struct Names {
 impl Names {
     fn of(advisor: &Mentionable) -> Self {
         let words: Vec<Vec<char>> = advisor.name.split_whitespace().map(folded_word).collect();
-        let first = words.iter().take(1).cloned().collect();
+        let first = advisor.first_name.split_whitespace().map(folded_word).collect();
         let full = if words.len() > 1 { words } else { Vec::new() };
         Self { full, first, id: vec![folded_word(&advisor.id.0)] }
     }
@@ -285,7 +287,7 @@ mod tests {
 
         #[test]
         fn every_advisor_is_mentioned_by_name_and_by_id(name in "[A-Z][a-zéß]{1,8}( [A-Z][a-zñ]{1,8}){0,3}", id in "[a-z]{2,8}-v[0-9]") {
-            let advisor = Mentionable { id: id.as_str().into(), name: name.clone() };
+            let advisor = mentionable(&id, &name);
             let by_name = format!("({}@{name}.)", "x ");
             let by_id = format!("@{id}");
             prop_assert_eq!(find(&by_name, std::slice::from_ref(&advisor)).len(), 1);
@@ -307,7 +309,12 @@ mod tests {
             ("sam-junior", "Sam Young Junior"),
         ]
         .into_iter()
-        .map(|(id, name)| Mentionable { id: id.into(), name: name.into() })
+        .map(|(id, name)| mentionable(id, name))
         .collect()
+    }
+
+    fn mentionable(id: &str, name: &str) -> Mentionable {
+        let first_name = name.split_whitespace().next().unwrap_or_default().to_owned();
+        Mentionable { id: id.into(), name: name.into(), first_name }
     }
 }
