@@ -1,6 +1,250 @@
 //! Live queries: what a query shows, and then every change of it, in one stream of events.
+//!
+//! In reading order: which queries there are ([`query`]); how a client is brought from one position to
+//! another ([`rows`], [`window`], [`moves`], [`view`]); the text of running replies ([`deltas`],
+//! [`replies`]); what all streams share ([`hub`], [`public`]); a stream ([`connection`]) and what goes over
+//! the wire ([`id`], [`frame`]).
 
+mod connection;
 mod deltas;
 mod frame;
+mod hub;
 mod id;
+mod moves;
+mod public;
 mod query;
+mod replies;
+mod rows;
+mod view;
+mod window;
+
+pub use hub::Hub;
+pub(crate) use query::LiveQuery;
+
+use crate::{
+    Api,
+    auth::{MaybeViewer, Viewer},
+    extract::negotiate,
+    problem::{Code, Detail, Problem},
+    reading::{MinPosition, X_POSITION, unread},
+};
+use advisor_projections::{StoreError, Waited};
+use axum::{
+    body::Body,
+    extract::{Query, State},
+    response::{IntoResponse, Response},
+};
+use connection::{Beginning, Connection, From as Begin, NotBegun};
+use frame::ResetReason;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use id::{EventId, QuerySetHash};
+use moves::{Onlooker, Watched};
+use query::Audience;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use view::Views;
+
+/// Media type of streams of events.
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
+/// What a query answers with that can be live.
+pub(crate) const OFFERED: &[&str] = &["application/json", EVENT_STREAM];
+
+/// Most queries of one stream.
+const QUERIES_MAX: usize = 20;
+/// Soonest and latest that clients connect again, so that not all of them come at once.
+const RECONNECT_AFTER_MS: std::ops::Range<u64> = 1_000..4_000;
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Why a stream can't go on for now, or at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// What it shows can't be read.
+    #[error("the read models can't be read")]
+    Store(#[from] StoreError),
+    /// What was read can't be written as JSON.
+    #[error("a row can't be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Fault {
+    /// Whether waiting may heal it.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Unavailable(_) | StoreError::Superseded) => true,
+            Self::Store(StoreError::Broken(_)) | Self::Json(_) => false,
+        }
+    }
+}
+
+/// The route of several live queries in one stream.
+pub(crate) fn queries() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(watch_queries))
+}
+
+/// Several queries of one client in one stream: all of them move together from position to position.
+///
+/// `snapshot` is a query's own JSON; `change` is what changed since, of all queries; `delta` is a piece of a
+/// running reply's text; `reset` says why what follows is new, or why the stream ends.
+#[utoipa::path(
+    get,
+    path = "/api/live",
+    tag = "live",
+    params(
+        ("query" = Vec<String>, Query, description = "Paths of queries with their parameters, 1 to 20."),
+        ("min_position" = Option<u64>, Query, description = "Wait for this position, at most 2 s."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen.")
+    ),
+    responses(
+        (status = OK, content_type = "text/event-stream", body = String),
+        (status = NOT_FOUND, description = "One of the queries is not there, or not live."),
+        (status = TOO_MANY_REQUESTS, description = "`TOO_MANY_STREAMS`")
+    ),
+    security((), ("session" = []))
+)]
+async fn watch_queries(
+    viewer: MaybeViewer,
+    _: MinPosition,
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    negotiate(&headers, &[EVENT_STREAM])?;
+    let watched = named_queries(&uri)?;
+    open(&api, viewer.0.as_ref(), watched, &headers).await
+}
+
+/// The answer of a query's own route when it is asked for as a stream.
+pub(crate) async fn stream(
+    api: &Api,
+    viewer: Option<&Viewer>,
+    query: LiveQuery,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    open(api, viewer, vec![(query.text(), query)], headers).await
+}
+
+/// The queries that a URL names, each once.
+fn named_queries(uri: &Uri) -> Result<Vec<(String, LiveQuery)>, Problem> {
+    let refused = |message: &'static str| Problem::invalid_request(vec![Detail::at("", message)]);
+    let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|rejection| refused("the query does not have the right form").caused_by(&rejection))?;
+    let texts: Vec<String> = parameters.into_iter().filter(|(name, _)| name == "query").map(|(_, text)| text).collect();
+    if texts.is_empty() || texts.len() > QUERIES_MAX {
+        return Err(refused("name 1 to 20 queries, each as `query=` and its path"));
+    }
+    let mut queries: Vec<(String, LiveQuery)> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let query = LiveQuery::parse(&text)?;
+        if !queries.iter().any(|(_, known)| *known == query) {
+            queries.push((text, query));
+        }
+    }
+    Ok(queries)
+}
+
+async fn open(
+    api: &Api,
+    viewer: Option<&Viewer>,
+    queries: Vec<(String, LiveQuery)>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    if viewer.is_none() && queries.iter().any(|(_, query)| query.audience() == Audience::SignedIn) {
+        return Err(Problem::auth_required());
+    }
+    if api.shutdown.is_cancelled() {
+        return Err(Problem::new(Code::ShuttingDown, "The server stops. Connect again."));
+    }
+    let from = beginning(api, viewer, &queries, headers).await?;
+    let begun = Connection::begin(parts(api, viewer, &queries)?, from).await;
+    let begun = match begun {
+        // What is not there may only not be there yet.
+        Err(NotBegun::NotThere(_)) => {
+            let head = api.log.head().await.map_err(|error| Problem::unavailable(&error))?;
+            api.settled(head).await;
+            Connection::begin(parts(api, viewer, &queries)?, from).await
+        }
+        begun => begun,
+    };
+    match begun {
+        Ok(connection) => Ok(response(connection)),
+        Err(NotBegun::NotThere(index)) => {
+            Err(queries.get(index).map_or_else(Problem::not_found, |(_, query)| query.not_found()))
+        }
+        Err(NotBegun::Unread(Fault::Store(error))) => Err(unread(&error)),
+        Err(NotBegun::Unread(fault @ Fault::Json(_))) => Err(Problem::internal(&fault)),
+    }
+}
+
+/// Where the client wants to begin: `Last-Event-ID`, where that is one that can be resumed from.
+async fn beginning(
+    api: &Api,
+    viewer: Option<&Viewer>,
+    queries: &[(String, LiveQuery)],
+    headers: &HeaderMap,
+) -> Result<Begin, Problem> {
+    let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else { return Ok(Begin::Now) };
+    let queries: Vec<LiveQuery> = queries.iter().map(|(_, query)| query.clone()).collect();
+    let hash = QuerySetHash::of(viewer.map(Viewer::user_id), &queries);
+    let Some(id) = id.to_str().ok().and_then(EventId::parse).filter(|id| id.hash == hash) else {
+        return Ok(Begin::NowInstead(ResetReason::Query));
+    };
+    if id.generation != api.reader.generation() {
+        return Ok(Begin::NowInstead(ResetReason::Generation));
+    }
+    if id.position <= api.reader.position() {
+        return Ok(Begin::Position(id.position));
+    }
+    let head = api.log.head().await.map_err(|error| Problem::unavailable(&error))?;
+    if id.position > head {
+        // It was given by another log, or by one that was restored from before it.
+        return Ok(Begin::NowInstead(ResetReason::Generation));
+    }
+    match api.reader.wait_for(id.position, api.settings.position_wait).await {
+        Waited::Reached(_) => Ok(Begin::Position(id.position)),
+        Waited::Expired(_) | Waited::Stalled(_) => {
+            Err(Problem::new(Code::PositionNotReached, "The read side has not come as far as this yet."))
+        }
+    }
+}
+
+fn parts(api: &Api, viewer: Option<&Viewer>, queries: &[(String, LiveQuery)]) -> Result<Beginning, Problem> {
+    let most = api.settings.streams_per_person_max;
+    let watched = queries.iter().map(|(text, query)| Watched { query: query.clone(), text: text.clone(), known: None });
+    Ok(Beginning {
+        hub: Arc::clone(&api.live),
+        views: Views::new(api.side.drafts().clone(), api.settings.cursor_key.clone()),
+        clock: Arc::clone(&api.clock),
+        shutdown: api.shutdown.clone(),
+        heartbeat: api.settings.stream_heartbeat,
+        onlooker: Onlooker {
+            user_id: viewer.map(|viewer| viewer.user_id().clone()),
+            roles: viewer.map(|viewer| viewer.person().roles).unwrap_or_default(),
+        },
+        expires_at: viewer.map(Viewer::expires_at),
+        admission: viewer.map(|viewer| api.live.admit(viewer.user_id(), most)).transpose()?,
+        watched: watched.collect(),
+    })
+}
+
+fn response(connection: Connection) -> Response {
+    let position = HeaderValue::from(connection.position().0);
+    let frames = futures::stream::unfold(Box::new(connection), |mut connection| async {
+        let frame = connection.next().await?;
+        Some((Ok::<_, Infallible>(frame), connection))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
+        (X_POSITION, position),
+    ];
+    (headers, Body::from_stream(frames)).into_response()
+}
+
+/// When a client connects again; each at another time.
+fn reconnect_after() -> Duration {
+    let chance = getrandom::u64().unwrap_or_default();
+    let span = RECONNECT_AFTER_MS.end - RECONNECT_AFTER_MS.start;
+    Duration::from_millis(RECONNECT_AFTER_MS.start + chance % span)
+}

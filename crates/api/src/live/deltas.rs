@@ -25,7 +25,9 @@ pub(crate) struct Piece {
 #[derive(Debug)]
 pub(crate) struct ReplyText {
     attempt: u32,
-    /// UTF-16 units that the client has.
+    /// What the client has.
+    said: String,
+    /// The same in UTF-16 units.
     sent: u64,
     joined: Joined,
     waiting: VecDeque<Arc<Delta>>,
@@ -42,7 +44,19 @@ enum Joined {
 impl ReplyText {
     /// Nothing was sent; `attempt` as the reply's row has it.
     pub(crate) fn new(attempt: u32) -> Self {
-        Self { attempt, sent: 0, joined: Joined::NotYet, waiting: VecDeque::new() }
+        Self { attempt, said: String::new(), sent: 0, joined: Joined::NotYet, waiting: VecDeque::new() }
+    }
+
+    /// The attempt, and the text of it that the client has.
+    pub(crate) fn said(&self) -> (u32, &str) {
+        (self.attempt, &self.said)
+    }
+
+    /// The reply's row says that this attempt has begun.
+    pub(crate) fn reaches(&mut self, attempt: u32) {
+        if attempt > self.attempt {
+            self.begin(attempt);
+        }
     }
 
     /// Whether the draft must be read before anything more can be sent.
@@ -107,6 +121,7 @@ impl ReplyText {
         }
         let piece = Piece { attempt: self.attempt, offset: offset + skipped, text: rest.to_owned() };
         self.sent = piece.offset + units(rest);
+        self.said.push_str(rest);
         Some(piece)
     }
 }

@@ -36,17 +36,25 @@ struct Reset {
 
 /// Bytes that wait to be handed to the connection.
 #[derive(Default)]
-pub(crate) struct Frames(VecDeque<Bytes>);
+pub(crate) struct Frames {
+    waiting: VecDeque<Frame>,
+}
+
+struct Frame {
+    bytes: Bytes,
+    /// Whether an event begins with it.
+    begins: bool,
+}
 
 impl Frames {
     /// The next frame.
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        self.0.pop_front()
+        self.waiting.pop_front().map(|frame| frame.bytes)
     }
 
     /// Nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
     }
 
     /// An event whose data is JSON text.
@@ -86,16 +94,20 @@ impl Frames {
         self.event("reset", None, &data);
     }
 
-    /// What was not handed over yet is taken back.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    /// Takes back what was not handed over yet; false when an event was handed over in part.
+    pub(crate) fn drop_rest(&mut self) -> bool {
+        let whole = self.waiting.front().is_none_or(|frame| frame.begins);
+        self.waiting.clear();
+        whole
     }
 
     fn push(&mut self, mut bytes: Bytes) {
+        let mut begins = true;
         while bytes.len() > FRAME_BYTES_MAX {
-            self.0.push_back(bytes.split_to(FRAME_BYTES_MAX));
+            self.waiting.push_back(Frame { bytes: bytes.split_to(FRAME_BYTES_MAX), begins });
+            begins = false;
         }
-        self.0.push_back(bytes);
+        self.waiting.push_back(Frame { bytes, begins });
     }
 }
 
@@ -130,9 +142,20 @@ mod tests {
         let mut frames = Frames::default();
         let data = "x".repeat(3 * FRAME_BYTES_MAX);
         frames.event("snapshot", None, &data);
-        assert_eq!(frames.0.len(), 4);
-        assert!(frames.0.iter().all(|frame| frame.len() <= FRAME_BYTES_MAX));
+        assert_eq!(frames.waiting.len(), 4);
+        assert!(frames.waiting.iter().all(|frame| frame.bytes.len() <= FRAME_BYTES_MAX));
         assert_eq!(text(frames), format!("event: snapshot\ndata: {data}\n\n"));
+    }
+
+    #[test]
+    fn an_event_that_was_handed_over_in_part_is_told_apart() {
+        let mut frames = Frames::default();
+        frames.event("snapshot", None, &"x".repeat(FRAME_BYTES_MAX));
+        frames.pop();
+        assert!(!frames.drop_rest());
+        assert!(frames.is_empty());
+        frames.heartbeat();
+        assert!(frames.drop_rest());
     }
 
     #[test]

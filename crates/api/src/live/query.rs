@@ -10,11 +10,11 @@ use http::Uri;
 use serde::Deserialize;
 
 /// Messages of a page when nothing else is said.
-pub const PAGE_MESSAGES_DEFAULT: usize = 50;
+pub(crate) const PAGE_MESSAGES_DEFAULT: usize = 50;
 
 /// A query that can be live: the same as its URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LiveQuery {
+pub(crate) enum LiveQuery {
     /// `/api/me`
     Me,
     /// `/api/advisors`
@@ -95,6 +95,14 @@ impl LiveQuery {
     /// The same text for every way to write the same query, and another one for every other query.
     pub(crate) fn key(&self) -> String {
         self.text()
+    }
+
+    /// How many rows its limited set has at most, where the query says so.
+    pub(crate) fn limit(&self) -> usize {
+        match self {
+            Self::Messages { limit, .. } => *limit,
+            Self::Me | Self::Advisors | Self::Advisor(_) | Self::Conversations | Self::Conversation(_) => usize::MAX,
+        }
     }
 
     /// Who may ask it.
