@@ -1,7 +1,7 @@
 //! Live queries: what a query shows, and then every change of it, in one stream of events.
 //!
 //! In reading order: which queries there are ([`query`]); how a client is brought from one position to
-//! another ([`rows`], [`window`], [`moves`], [`view`]); the text of running replies ([`deltas`],
+//! another ([`rows`], [`window`], [`moves`], [`telling`], [`view`]); the text of running replies ([`deltas`],
 //! [`replies`]); what all streams share ([`hub`], [`public`]); a stream ([`connection`]) and what goes over
 //! the wire ([`id`], [`frame`]).
 
@@ -15,6 +15,7 @@ mod public;
 mod query;
 mod replies;
 mod rows;
+mod telling;
 mod view;
 mod window;
 

@@ -12,6 +12,7 @@ use super::{
     moves::{self, Ends, How, Known, Move, Onlooker, Outcome, Plan, RowChange, Watched},
     replies::{Heard, RunningReplies},
     rows::{self, Shown},
+    telling::tell_advisors,
     view::Views,
 };
 use advisor_eventlog::Position;
@@ -309,7 +310,7 @@ impl Connection {
         }
         let mut changes = Vec::new();
         for (index, watched) in self.watched.iter().enumerate() {
-            moves::tell_advisors(index, watched, &public.advisors, &mut changes);
+            tell_advisors(index, watched, &public.advisors, &mut changes);
         }
         self.position = self.position.max(public.position);
         self.send_changes(&changes)?;

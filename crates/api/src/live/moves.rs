@@ -4,19 +4,15 @@ use super::{
     Fault,
     query::LiveQuery,
     replies::RunningReplies,
-    rows::{self, AdvisorChange, Common, Own, Shown},
-    window::{RowNow, SendAgain, Step, Window},
+    rows::{self, Common, Own, Shown},
+    telling::{Fits, Telling},
+    window::Window,
 };
-use crate::{
-    auth::roles::Roles,
-    conversations::{ConversationRowView, ItemRowView},
-    me,
-    messages::{MessageBody, ReplyView},
-};
+use crate::auth::roles::Roles;
 use advisor_eventlog::Position;
-use advisor_events::{AdvisorId, ConversationId, ReplyId, UserId, advisor::Status};
+use advisor_events::{AdvisorId, ConversationId, ReplyId, UserId};
 use advisor_projections::{
-    Changed, Query, Read,
+    Query, Read,
     replies::{ReplyRow, ReplyStatus},
 };
 use serde::Serialize;
@@ -74,10 +70,17 @@ pub(crate) struct Found {
     parts: Vec<Part>,
 }
 
-struct Part {
-    /// Everything, where that was asked for or where it is not known what the client has.
-    shown: Option<Option<Shown>>,
-    own: Own,
+pub(super) struct Part {
+    pub(super) whole: Whole,
+    pub(super) own: Own,
+}
+
+/// Everything that a query shows.
+pub(super) enum Whole {
+    NotAsked,
+    /// It was asked for, or it is not known what the client has.
+    There(Shown),
+    NotThere,
 }
 
 /// A row as the client is told of it.
@@ -114,7 +117,6 @@ pub(crate) enum Ends {
 /// What a client is told to bring it to `position`.
 #[derive(Debug)]
 pub(crate) struct Move {
-    pub(crate) generation: u64,
     pub(crate) position: Position,
     pub(crate) snapshots: Vec<(usize, Shown)>,
     pub(crate) changes: Vec<RowChange>,
@@ -142,9 +144,11 @@ pub(crate) fn read(onlooker: &Onlooker, watched: &[Watched], plan: &Plan) -> Que
     let parts = watched.iter().zip(&plan.how).map(|(watched, how)| {
         let own = rows::own(&watched.query, viewer, plan.after);
         if *how == How::Changes && watched.known.is_some() {
-            own.map(|own| Part { shown: None, own })
+            own.map(|own| Part { whole: Whole::NotAsked, own })
         } else {
-            rows::shown(&watched.query, viewer).zip(own).map(|(shown, own)| Part { shown: Some(shown), own })
+            rows::shown(&watched.query, viewer)
+                .zip(own)
+                .map(|(shown, own)| Part { whole: shown.map_or(Whole::NotThere, Whole::There), own })
         }
     });
     rows::common(viewer, plan.after, &plan.cards)
@@ -164,29 +168,12 @@ pub(crate) fn decide(
     if common.kept_after.is_none_or(|kept| plan.after < kept) {
         return Ok(Outcome::TooOld);
     }
-    let mut telling = Telling {
-        onlooker,
-        replies,
-        advisors: AdvisorChange::all(common.advisors)?,
-        cards: common.cards.iter().map(AdvisorChange::of).collect::<Result<_, _>>()?,
-        viewer: common.viewer,
-        next: plan.clone(),
-        moved: Move {
-            generation: found.generation,
-            position: found.position,
-            snapshots: Vec::new(),
-            changes: Vec::new(),
-            known: Vec::new(),
-            replies: Vec::new(),
-            ends: None,
-        },
-    };
-    if telling.viewer.iter().any(|changed| changed.row.is_none()) {
-        telling.moved.ends = Some(Ends::Session);
-        return Ok(Outcome::Moved(Box::new(telling.moved)));
+    let mut telling = Telling::new(onlooker, replies, plan.clone(), found.position, common)?;
+    if telling.viewer_is_gone() {
+        return Ok(Outcome::Moved(Box::new(Move { ends: Some(Ends::Session), ..Move::to(telling.moved.position) })));
     }
     for (index, ((watched, how), part)) in watched.iter().zip(&plan.how).zip(parts).enumerate() {
-        if let Fits::NotThere = telling.query(index, watched, *how, part)? {
+        if telling.query(index, watched, *how, part)? == Fits::NotThere {
             return Ok(Outcome::NotThere(index));
         }
     }
@@ -194,29 +181,17 @@ pub(crate) fn decide(
     Ok(if is_as_planned { Outcome::Moved(Box::new(telling.moved)) } else { Outcome::Again(telling.next) })
 }
 
-/// What to tell of advisors that changed, to a client with this query.
-pub(crate) fn tell_advisors(index: usize, watched: &Watched, advisors: &[AdvisorChange], changes: &mut Vec<RowChange>) {
-    for advisor in advisors {
-        let row = match &watched.query {
-            LiveQuery::Advisors => {
-                advisor.seen.as_ref().filter(|seen| seen.status == Status::Active).map(|seen| &seen.card)
-            }
-            LiveQuery::Advisor(id) if *id == advisor.id => {
-                advisor.seen.as_ref().filter(|seen| seen.status != Status::Archived).map(|seen| &seen.page)
-            }
-            LiveQuery::Conversations | LiveQuery::Conversation(_) | LiveQuery::Messages { .. }
-                if watched.known.as_ref().is_some_and(|known| known.named.binary_search(&advisor.id).is_ok()) =>
-            {
-                advisor.seen.as_ref().map(|seen| &seen.card)
-            }
-            LiveQuery::Me
-            | LiveQuery::Advisor(_)
-            | LiveQuery::Conversations
-            | LiveQuery::Conversation(_)
-            | LiveQuery::Messages { .. } => continue,
-        };
-        let key = advisor.id.0.clone();
-        changes.push(RowChange { query: index, set: "advisors", key, row: row.map(Arc::clone) });
+impl Move {
+    /// A move on which nothing is told yet.
+    pub(super) fn to(position: Position) -> Self {
+        Self {
+            position,
+            snapshots: Vec::new(),
+            changes: Vec::new(),
+            known: Vec::new(),
+            replies: Vec::new(),
+            ends: None,
+        }
     }
 }
 
@@ -227,213 +202,7 @@ pub(crate) fn running(shown: &Shown) -> Option<ReplyNews> {
     Some(ReplyNews::Whole(shown.row.id.clone(), running.collect()))
 }
 
-/// Whether a query is there.
-enum Fits {
-    Yes,
-    NotThere,
-}
-
-/// A move in the making.
-struct Telling<'a> {
-    onlooker: &'a Onlooker,
-    replies: &'a RunningReplies,
-    advisors: Vec<AdvisorChange>,
-    cards: Vec<AdvisorChange>,
-    viewer: Vec<Changed<advisor_projections::users::UserRow>>,
-    next: Plan,
-    moved: Move,
-}
-
-impl Telling<'_> {
-    fn query(&mut self, index: usize, watched: &Watched, how: How, part: Part) -> Result<Fits, Fault> {
-        if let LiveQuery::Conversation(id) | LiveQuery::Messages { conversation_id: id, .. } = &watched.query
-            && part.own.conversations.iter().any(|changed| changed.row.is_none())
-        {
-            self.changed(index, "conversation", id.0.clone(), None);
-            self.moved.ends = Some(Ends::Gone);
-            return Ok(Fits::Yes);
-        }
-        let shown = match part.shown {
-            Some(None) => return Ok(Fits::NotThere),
-            Some(Some(shown)) => Some(shown),
-            None => None,
-        };
-        match (how, shown) {
-            (How::Snapshot, Some(shown)) => self.whole(index, &watched.query, shown),
-            (How::Snapshot, None) => {}
-            (How::Changes, shown) => self.changes(index, watched, shown, part.own)?,
-        }
-        Ok(Fits::Yes)
-    }
-
-    fn whole(&mut self, index: usize, query: &LiveQuery, shown: Shown) {
-        let known = Known { window: shown.window(query), named: shown.named() };
-        self.moved.replies.extend(running(&shown));
-        self.moved.known.push((index, known));
-        self.moved.snapshots.push((index, shown));
-    }
-
-    fn changes(&mut self, index: usize, watched: &Watched, shown: Option<Shown>, own: Own) -> Result<(), Fault> {
-        // Who resumes has everything that was shown where it stood; which cards that were is not known.
-        let resumed = shown.map(|shown| {
-            self.moved.replies.extend(running(&shown));
-            Known { window: shown.window(&watched.query), named: shown.named() }
-        });
-        let mut known = match (&watched.known, &resumed) {
-            (Some(known), _) | (None, Some(known)) => known.clone(),
-            (None, None) => Known::default(),
-        };
-        let has_cards: &[AdvisorId] = if resumed.is_some() { &[] } else { &known.named };
-        let mut named: Vec<AdvisorId> =
-            own.named().filter(|id| has_cards.binary_search(id).is_err()).cloned().collect();
-        named.sort();
-        named.dedup();
-        let rows = own.in_window(&watched.query);
-        let steps = match &resumed {
-            Some(resumed) => resumed.window.resume(&rows),
-            None => known.window.move_on(&rows),
-        };
-        let Ok(steps) = steps else {
-            if let Some(how) = self.next.how.get_mut(index) {
-                *how = How::Snapshot;
-            }
-            return Ok(());
-        };
-        let with_known = Watched { query: watched.query.clone(), text: String::new(), known: Some(known.clone()) };
-        tell_advisors(index, &with_known, &self.advisors, &mut self.moved.changes);
-        self.new_cards(index, &named);
-        self.rows(index, &watched.query, own, &steps)?;
-        known.named.append(&mut named);
-        known.named.sort();
-        known.named.dedup();
-        self.moved.known.push((index, known));
-        Ok(())
-    }
-
-    /// The cards that the client does not have, unless they changed and are told anyway.
-    fn new_cards(&mut self, index: usize, named: &[AdvisorId]) {
-        for id in named {
-            let told = self.moved.changes.iter().any(|told| told.query == index && told.key == id.0);
-            if told {
-                continue;
-            }
-            let card = self.advisors.iter().chain(&self.cards).find(|card| card.id == *id).cloned();
-            match card {
-                Some(card) => {
-                    if let Some(seen) = card.seen {
-                        self.changed(index, "advisors", id.0.clone(), Some(seen.card));
-                    }
-                }
-                // Asked for and not there: the viewer does not see it, and neither does the query itself.
-                None if self.next.cards.contains(id) => {}
-                None => self.next.cards.push(id.clone()),
-            }
-        }
-    }
-
-    fn rows(&mut self, index: usize, query: &LiveQuery, own: Own, steps: &[Step]) -> Result<(), Fault> {
-        match query {
-            LiveQuery::Me => {
-                let rows: Vec<_> = self.viewer.iter().filter_map(|changed| changed.row.clone()).collect();
-                for row in rows {
-                    let key = row.id.0.clone();
-                    self.changed(index, "me", key, Some(json(&me::view(row, self.onlooker.roles))?));
-                }
-            }
-            LiveQuery::Advisors | LiveQuery::Advisor(_) => {}
-            LiveQuery::Conversations => {
-                for (changed, step) in own.conversations.into_iter().zip(steps) {
-                    let row = changed.row.map(|row| json(&ItemRowView::from(row))).transpose()?;
-                    self.step(index, "conversations", changed.key, *step, row);
-                }
-            }
-            LiveQuery::Conversation(_) => {
-                for changed in own.conversations {
-                    if let Some(row) = changed.row {
-                        self.changed(index, "conversation", changed.key, Some(json(&ConversationRowView::from(row))?));
-                    }
-                }
-                self.messages(index, own.messages, steps)?;
-                self.reply_rows(index, own.replies)?;
-            }
-            LiveQuery::Messages { .. } => self.messages(index, own.messages, steps)?,
-        }
-        Ok(())
-    }
-
-    fn messages(
-        &mut self,
-        index: usize,
-        messages: Vec<Changed<advisor_projections::messages::MessageRow>>,
-        steps: &[Step],
-    ) -> Result<(), Fault> {
-        for (changed, step) in messages.into_iter().zip(steps) {
-            let row = changed.row.map(|row| json(&MessageBody::from(row))).transpose()?;
-            self.step(index, "messages", changed.key, *step, row);
-        }
-        Ok(())
-    }
-
-    fn reply_rows(&mut self, index: usize, replies: Vec<Changed<ReplyRow>>) -> Result<(), Fault> {
-        for changed in replies {
-            let id = ReplyId::from(changed.key.as_str());
-            let row = match changed.row {
-                Some(row) => {
-                    self.moved.replies.push(if runs(&row) {
-                        ReplyNews::Runs(row.conversation_id.clone(), id, row.attempt)
-                    } else {
-                        ReplyNews::Ended(id)
-                    });
-                    // The text that the client was sent already: a row takes nothing of it back.
-                    let text: Vec<_> = self.replies.text_of(&row.id).into_iter().collect();
-                    let mut view = ReplyView::from(row);
-                    view.take_text(&text);
-                    Some(json(&view)?)
-                }
-                None => {
-                    self.moved.replies.push(ReplyNews::Ended(id));
-                    None
-                }
-            };
-            self.changed(index, "replies", changed.key, row);
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, index: usize, set: &'static str, key: String, step: Step, row: Option<Arc<RawValue>>) {
-        match step {
-            Step::Upsert | Step::Remove => self.changed(index, set, key, row),
-            Step::Skip => {}
-        }
-    }
-
-    fn changed(&mut self, query: usize, set: &'static str, key: String, row: Option<Arc<RawValue>>) {
-        self.moved.changes.push(RowChange { query, set, key, row });
-    }
-}
-
-impl Own {
-    /// The rows of the set that is limited.
-    fn in_window(&self, query: &LiveQuery) -> Vec<RowNow<'_>> {
-        match query {
-            LiveQuery::Me | LiveQuery::Advisors | LiveQuery::Advisor(_) => Vec::new(),
-            LiveQuery::Conversations => {
-                let now = |changed: &'_ Changed<_>| changed.row.as_ref().map(rows::place);
-                self.conversations.iter().map(|changed| row_now(&changed.key, now(changed))).collect()
-            }
-            LiveQuery::Conversation(_) | LiveQuery::Messages { .. } => {
-                let messages = self.messages.iter();
-                messages.map(|changed| row_now(&changed.key, changed.row.as_ref().map(|row| row.revision))).collect()
-            }
-        }
-    }
-}
-
-fn row_now(key: &str, place: Option<u64>) -> RowNow<'_> {
-    place.map_or(RowNow::Gone(key), |place| RowNow::At(key, place))
-}
-
-fn runs(row: &ReplyRow) -> bool {
+pub(super) fn runs(row: &ReplyRow) -> bool {
     match row.status {
         ReplyStatus::Pending | ReplyStatus::Streaming => true,
         ReplyStatus::Failed => false,

@@ -6,6 +6,7 @@ use crate::{
 };
 use advisor_events::{AdvisorId, ConversationId};
 use axum::extract::Query;
+use data_encoding::HEXUPPER;
 use http::Uri;
 use serde::Deserialize;
 
@@ -156,7 +157,8 @@ fn percent_encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            encoded.push('%');
+            encoded.push_str(&HEXUPPER.encode(&[byte]));
         }
     }
     encoded
