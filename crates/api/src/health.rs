@@ -1,11 +1,10 @@
 //! Whether the server lives, whether it is ready, and what it is.
 
 use crate::{Api, extract::Query};
-use advisor_projections::State;
 use async_trait::async_trait;
 use axum::{
     Json, Router,
-    extract::State as Of,
+    extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -126,7 +125,7 @@ async fn get_version() -> Json<Version> {
     responses((status = OK, body = Readiness), (status = SERVICE_UNAVAILABLE, body = Readiness)),
     security(())
 )]
-async fn get_readyz(Of(api): Of<Api>, Query(query): Query<Verbose>) -> Response {
+async fn get_readyz(State(api): State<Api>, Query(query): Query<Verbose>) -> Response {
     let checks = look(&api).await;
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -146,7 +145,7 @@ async fn get_readyz(Of(api): Of<Api>, Query(query): Query<Verbose>) -> Response 
     responses((status = OK, body = Health)),
     security(())
 )]
-async fn get_health(Of(api): Of<Api>, Query(query): Query<Detailed>) -> Json<Health> {
+async fn get_health(State(api): State<Api>, Query(query): Query<Detailed>) -> Json<Health> {
     let checks = look(&api).await;
     let status = if checks.iter().all(|check| check.ok) { "healthy" } else { "degraded" };
     Json(Health {
@@ -158,7 +157,7 @@ async fn get_health(Of(api): Of<Api>, Query(query): Query<Detailed>) -> Json<Hea
 }
 
 async fn look(api: &Api) -> Vec<Checked> {
-    let mut checks = vec![running(api), event_log(api).await, read_models(api)];
+    let mut checks = vec![running(api)];
     for check in api.checks.iter() {
         checks.push(look_at(check).await);
     }
@@ -168,31 +167,6 @@ async fn look(api: &Api) -> Vec<Checked> {
 fn running(api: &Api) -> Checked {
     let ok = !api.shutdown.is_cancelled();
     Checked { name: "server", ok, detail: if ok { "takes requests" } else { "is stopping" }.to_owned() }
-}
-
-async fn event_log(api: &Api) -> Checked {
-    let (ok, detail) = match tokio::time::timeout(CHECK_TIMEOUT, api.log.head()).await {
-        Ok(Ok(head)) => (true, format!("at position {head}")),
-        Ok(Err(error)) => {
-            tracing::warn!(check.error = %error, "the event log can't be read");
-            (false, "can't be read".to_owned())
-        }
-        Err(_) => (false, "does not answer".to_owned()),
-    };
-    Checked { name: "event log", ok, detail }
-}
-
-fn read_models(api: &Api) -> Checked {
-    let progress = api.reader.progress().borrow().clone();
-    let (ok, detail) = match progress.state {
-        State::Live => (true, format!("at position {}", progress.position)),
-        State::CatchingUp => (false, format!("catching up, at position {}", progress.position)),
-        State::Stopped(reason) => {
-            tracing::warn!(check.error = reason, "the read models have stopped");
-            (false, format!("stopped at position {}", progress.position))
-        }
-    };
-    Checked { name: "read models", ok, detail }
 }
 
 async fn look_at(check: &Arc<dyn Check>) -> Checked {

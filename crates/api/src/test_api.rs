@@ -1,7 +1,7 @@
 //! The whole API for tests: a log in memory, read models in a directory of their own, a runner beside it.
 
 use crate::{
-    Api, Check, Settings,
+    Api, Check, LiveHub, Settings,
     auth::test_issuer::{ATTACKER, CLERK, TestClock, claims_with, issuer},
     auth::{Authenticator, clerk::IssuerKeys, registration::Registration},
     extract::CursorKey,
@@ -69,6 +69,8 @@ impl TestApi {
         TaskTracker::new().spawn(Runner::open(parts).await.unwrap().run(runner.clone()));
         reader.progress().wait_for(|progress| progress.state == State::Live).await.unwrap();
 
+        let live = LiveHub::new(reader.clone(), Arc::clone(&bus));
+        TaskTracker::new().spawn(Arc::clone(&live).run(runner.clone()));
         let keys_of_issuer = IssuerKeys::from_pem(&CLERK.public_pem()).unwrap();
         let people = Arc::<Commands>::clone(&commands);
         let authenticator =
@@ -81,6 +83,7 @@ impl TestApi {
             side,
             log,
             bus,
+            live,
             clock: shared_clock,
             authenticator: Arc::new(authenticator),
             settings: Arc::new(settings),
