@@ -1,1 +1,37 @@
 //! The read models, the runner that fills them, and the side store.
+//!
+//! In reading order: the database as a port ([`store`]) and its adapter ([`sqlite`]); what a
+//! question to it is ([`query`], [`reader`]); how rows are described and held while events are
+//! applied ([`table`], [`rows`], [`projection`]); the read models, one file each; what brings them
+//! forward ([`runner`], [`checkpoint`], [`changes`], [`generations`]); and what no log can rebuild
+//! ([`side`]).
+
+pub mod advisors;
+pub mod changes;
+pub mod checkpoint;
+pub mod conversations;
+pub mod generations;
+pub mod log_identity;
+pub mod messages;
+pub mod projection;
+pub mod query;
+pub mod reader;
+pub mod replies;
+pub mod rows;
+pub mod runner;
+pub mod side;
+pub mod sqlite;
+pub mod statements;
+pub mod store;
+pub mod table;
+pub mod users;
+
+pub use changes::Changed;
+pub use generations::{Generation, Generations};
+pub use query::Query;
+pub use reader::{Progress, Read, Reader, State, Waited};
+pub use runner::{Runner, RunnerError, RunnerLimits, RunnerParts};
+pub use side::{Draft, Drafts, SideStore, SqliteKeys};
+pub use sqlite::{SqliteOptions, SqliteStore};
+pub use statements::all_statements;
+pub use store::{Row, Statement, Store, StoreError, Value, Write};

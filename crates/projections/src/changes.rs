@@ -1,0 +1,96 @@
+//! Which rows each commit changed, and whom it concerns: what live queries resume from.
+//!
+//! A change row says that a row moved, never how: whoever asks reads the row as it is now. Rows that were removed
+//! with what they belonged to (the messages of a deleted conversation) are not told of one by one.
+
+use crate::{
+    Query, checkpoint,
+    store::{Row, RowError, Statement, Value},
+    table::TableRow,
+};
+use advisor_bus::Change;
+use advisor_eventlog::Position;
+use advisor_events::{ConversationId, UserId};
+
+/// A row that changed since a position, as it is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed<R> {
+    /// The row's id.
+    pub key: String,
+    /// The row; `None` when it is gone, or not to be seen by who asks.
+    pub row: Option<R>,
+}
+
+/// The feed of what everybody sees.
+pub const PUBLIC: &str = "public";
+
+/// Most feeds that are asked for at once: a person's, and the public one.
+const FEEDS_MAX: usize = 2;
+
+pub(crate) const CREATE: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS changes (sequence BIGINT NOT NULL PRIMARY KEY, position BIGINT NOT NULL,
+        at BIGINT NOT NULL, projection TEXT NOT NULL, feed TEXT NOT NULL, scope TEXT NOT NULL, key TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS changes_of_feed ON changes (feed, position, projection, scope, key)",
+];
+pub(crate) const INSERT: &str = "INSERT INTO changes (sequence, position, at, projection, feed, scope, key)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+pub(crate) const TRIM: &str = "DELETE FROM changes WHERE sequence <= $1";
+pub(crate) const EXTENT: &str = "SELECT min(sequence), max(sequence) FROM changes";
+pub(crate) const OLDEST_UP_TO: &str =
+    "SELECT sequence, position, at FROM changes WHERE sequence <= $1 ORDER BY sequence DESC LIMIT 1";
+
+/// The distinct rows of these feeds (a person's id, [`PUBLIC`]) that changed in `(after, to]`. Feeds beyond the
+/// second are not looked at.
+pub fn between(feeds: &[&str], after: Position, to: Position) -> Query<Vec<Change>> {
+    const SQL: &str = "SELECT DISTINCT feed, projection, key FROM changes
+        WHERE feed IN ($1, $2) AND position > $3 AND position <= $4 ORDER BY feed, projection, key";
+    let first = feeds.first().copied().unwrap_or_default();
+    let second = feeds.get(FEEDS_MAX - 1).copied().unwrap_or(first);
+    Query::many(Statement::new(SQL, vec![first.into(), second.into(), after.into(), to.into()]), change)
+}
+
+/// Changes are kept from here on: who stands before it must start anew. `None` before the generation
+/// has caught up for the first time.
+pub fn kept_after() -> Query<Option<Position>> {
+    const SQL: &str = "SELECT changes_after FROM checkpoint WHERE id = 1";
+    Query::one(Statement::new(SQL, vec![]), |row| Ok(row.into_cells().optional_number::<u64>()?.map(Position)))
+}
+
+/// The conversation of a message or a reply of this person that has changed while changes are kept, though it may
+/// be gone: where a command that is sent again has to ask.
+pub fn conversation_of(person: &UserId, key: &str) -> Query<Option<ConversationId>> {
+    const SQL: &str = "SELECT scope FROM changes
+        WHERE feed = $1 AND key = $2 AND projection IN ('messages', 'replies') LIMIT 1";
+    Query::optional(Statement::new(SQL, vec![person.into(), key.into()]), |row| row.into_cells().id())
+}
+
+/// Every text of SQL here.
+pub(crate) fn statements() -> Vec<Statement> {
+    let start = Position::START;
+    let mut all = texts_of([
+        between(&[PUBLIC], start, start).into_statements(),
+        kept_after().into_statements(),
+        conversation_of(&UserId::from("user"), "m").into_statements(),
+    ]);
+    all.extend([INSERT, TRIM, EXTENT, OLDEST_UP_TO].map(|sql| Statement::new(sql, vec![])));
+    all.extend(checkpoint::TEXTS.map(|sql| Statement::new(sql, vec![])));
+    all
+}
+
+pub(crate) fn texts_of<const N: usize>(queries: [Vec<Statement>; N]) -> Vec<Statement> {
+    queries.into_iter().flatten().collect()
+}
+
+/// A key that changed, and the row that an outer join found for it: nothing but nulls when there is none.
+pub(crate) fn changed_row<R: TableRow>(row: Row) -> Result<Changed<R>, RowError> {
+    let mut values = row.0.into_iter();
+    let Some(Value::Text(key)) = values.next() else { return Err(RowError("text")) };
+    let rest: Vec<Value> = values.collect();
+    let is_there = rest.first().is_some_and(|first| *first != Value::Null);
+    Ok(Changed { key, row: if is_there { Some(R::from_row(Row(rest))?) } else { None } })
+}
+
+fn change(row: Row) -> Result<Change, RowError> {
+    let mut cells = row.into_cells();
+    Ok(Change { feed: cells.text()?, projection: cells.text()?, key: cells.text()? })
+}

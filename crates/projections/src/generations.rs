@@ -1,0 +1,152 @@
+//! Complete sets of read-model tables, and which of them is read.
+//!
+//! A generation is a file of its own, `generation-<number>.db`. The side store says which one lives.
+
+use crate::{
+    Query, SideStore, SqliteStore, Store, StoreError, changes, checkpoint,
+    projection::{self, all},
+    reader::{Progress, State},
+    sqlite::SqliteOptions,
+    store::{Row, Statement, Value, Write},
+};
+use advisor_eventlog::Position;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+use tokio::sync::watch;
+
+/// One complete set of read-model tables. Cloning is cheap.
+#[derive(Clone)]
+pub struct Generation(Arc<Inner>);
+
+struct Inner {
+    number: u64,
+    store: Arc<dyn Store>,
+    progress: watch::Sender<Progress>,
+    stall: Mutex<Option<Stall>>,
+}
+
+/// The read side stood `here` for too long while the log had an event at `target`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stall {
+    pub(crate) here: Position,
+    pub(crate) target: Position,
+}
+
+/// Which generation lives.
+pub enum Generations {}
+
+impl Generations {
+    /// Opens the live generation of a data directory; makes the first one in an empty directory, and the next
+    /// one, to be filled from the log, when this build's projections are not those that filled the live one.
+    pub async fn open(directory: &Path, side: &SideStore) -> Result<Generation, StoreError> {
+        Self::open_with(directory, side, |path| SqliteOptions::at(path)).await
+    }
+
+    /// The same with limits of one's own.
+    pub async fn open_with(
+        directory: &Path,
+        side: &SideStore,
+        options: impl Fn(PathBuf) -> SqliteOptions,
+    ) -> Result<Generation, StoreError> {
+        let live = side.live_generation().await?;
+        let number = live.unwrap_or(1);
+        let path = file(directory, number);
+        let generation = Generation::open(number, options(path.clone())).await?;
+        if generation.layout().await? == projection::layout() {
+            if live.is_none() {
+                side.set_live_generation(number).await?;
+            }
+            return Ok(generation);
+        }
+        tracing::info!(generation.number = number, "these read models are of another build: filling new ones");
+        generation.close().await;
+        let next = Generation::open(number + 1, options(file(directory, number + 1))).await?;
+        side.set_live_generation(number + 1).await?;
+        remove(&path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(next)
+    }
+}
+
+impl Generation {
+    /// Opens a generation's file, and makes it if it is not there.
+    pub async fn open(number: u64, options: SqliteOptions) -> Result<Self, StoreError> {
+        let tables = all().into_iter().flat_map(|projection| projection.table().create());
+        let others = changes::CREATE.into_iter().chain([checkpoint::CREATE]).map(str::to_owned);
+        let store = SqliteStore::open(options, tables.chain(others).collect()).await?;
+        let begin = Statement::new(checkpoint::BEGIN, vec![number.into(), projection::layout().into()]);
+        store.write(vec![Write::Run(begin)]).await?;
+        let position = checkpoint::load(&store).await?.position;
+        let progress = watch::Sender::new(Progress { generation: number, position, state: State::CatchingUp });
+        Ok(Self(Arc::new(Inner { number, store: Arc::new(store), progress, stall: Mutex::new(None) })))
+    }
+
+    /// Its number: part of every position that a live client resumes from.
+    pub fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Closes its file; reads and writes fail from now on.
+    pub async fn close(&self) {
+        self.0.store.close().await;
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    pub(crate) fn progress(&self) -> &watch::Sender<Progress> {
+        &self.0.progress
+    }
+
+    pub(crate) fn stall(&self) -> &Mutex<Option<Stall>> {
+        &self.0.stall
+    }
+
+    async fn layout(&self) -> Result<String, StoreError> {
+        let answers = self.0.store.read(vec![Statement::new(checkpoint::LAYOUT, vec![])]).await?;
+        let row = answers.into_iter().flatten().next();
+        Ok(row.map_or_else(|| Ok(String::new()), |row| row.into_cells().text())?)
+    }
+}
+
+/// All rows of all projections in one canonical form: equal bytes mean equal read models.
+pub fn dump() -> Query<Vec<u8>> {
+    let tables = all().into_iter().map(|projection| {
+        let table = projection.table();
+        Query::many(Statement::new(table.dump(), vec![]), |row| Ok(line(row))).map(move |lines| {
+            let mut text = format!("{}\n", table.name);
+            text.extend(lines);
+            text.into_bytes()
+        })
+    });
+    Query::all(tables.collect()).map(|tables| tables.concat())
+}
+
+/// The cells as one line of JSON.
+fn line(row: Row) -> String {
+    let cells = row.0.into_iter().map(|value| match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Int(int) => int.into(),
+        Value::Real(real) => real.into(),
+        Value::Text(text) => text.into(),
+        Value::Blob(bytes) => bytes.into(),
+    });
+    format!("{}\n", serde_json::Value::Array(cells.collect()))
+}
+
+fn file(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("generation-{number}.db"))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    for ending in ["db", "db-wal", "db-shm"] {
+        match fs::remove_file(path.with_extension(ending)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}

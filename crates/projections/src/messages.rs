@@ -1,0 +1,261 @@
+//! Messages: the user's, and the replies that ended as one.
+
+mod apply;
+
+pub use apply::Messages;
+pub(crate) use apply::is_empty;
+
+use crate::{
+    Changed, Query,
+    changes::{changed_row, texts_of},
+    conversations::ids_json,
+    store::{Row, RowError, Statement, Value},
+    table::{Column, Concern, Table, TableRow},
+};
+use advisor_eventlog::Position;
+use advisor_events::{AdvisorId, ConversationId, MessageId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+
+/// Begins every text here.
+macro_rules! select {
+    ($columns:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            "m.id, m.conversation_id, m.user_id, m.sender, m.advisor_id, m.mentions, m.tokens_used, m.created_at,
+                m.edited_at, m.revision, m.text_revision, m.position, m.content_json, m.content ",
+            $rest
+        )
+    };
+}
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sender {
+    /// The user.
+    User,
+    /// An advisor.
+    Advisor,
+    /// The system (imported messages).
+    System,
+}
+
+impl Sender {
+    /// The word in JSON and in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Advisor => "advisor",
+            Self::System => "system",
+        }
+    }
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageRow {
+    /// The message.
+    pub id: MessageId,
+    /// Its conversation.
+    pub conversation_id: ConversationId,
+    /// Whose conversation that is.
+    pub user_id: UserId,
+    /// Who wrote it.
+    pub sender: Sender,
+    /// Which advisor wrote it.
+    pub advisor_id: Option<AdvisorId>,
+    /// Its text; empty where its words have been erased.
+    pub content: String,
+    /// What is kept beside the text: what the client gave, or a reply's usage, model and end.
+    pub content_json: Option<serde_json::Value>,
+    /// The advisors that the text mentions.
+    pub mentions: Vec<AdvisorId>,
+    /// Tokens that the reply took in all.
+    pub tokens_used: Option<u64>,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When the user changed it last.
+    pub edited_at: Option<Timestamp>,
+    /// The revision of the event that made it: its order in the conversation, and what cursors hold.
+    pub revision: u64,
+    /// The revision of the event that holds its text.
+    pub text_revision: u64,
+    /// The last event that changed it.
+    pub position: Position,
+}
+
+/// A page of messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessagePage {
+    /// Oldest first.
+    pub messages: Vec<MessageRow>,
+    /// Whether there are older ones.
+    pub has_more: bool,
+}
+
+impl TableRow for MessageRow {
+    const TABLE: Table = Table {
+        name: "messages",
+        key: "id",
+        columns: &[
+            Column::text("id"),
+            Column::text("conversation_id"),
+            Column::text("user_id"),
+            Column::text("sender"),
+            Column::optional_text("advisor_id"),
+            Column::text("mentions"),
+            Column::optional_int("tokens_used"),
+            Column::int("created_at"),
+            Column::optional_int("edited_at"),
+            Column::int("revision"),
+            Column::int("text_revision"),
+            Column::int("position"),
+            Column::optional_text("content_json"),
+            Column::text("content"),
+        ],
+        indexes: &[
+            ("messages_in_order", "conversation_id, revision", ""),
+            ("messages_of_advisors", "conversation_id, advisor_id", "advisor_id IS NOT NULL"),
+        ],
+        groups: &[
+            ("conversation_id", "conversation_id = $1"),
+            ("user_id", "conversation_id IN (SELECT id FROM conversations WHERE user_id = $1)"),
+        ],
+    };
+    const KEPT: bool = false;
+
+    fn key(&self) -> String {
+        self.id.0.clone()
+    }
+
+    fn group(&self, column: &str) -> Option<&str> {
+        Some(if column == "user_id" { self.user_id.as_str() } else { self.conversation_id.as_str() })
+    }
+
+    fn concern(&self) -> Option<Concern> {
+        Some(Concern::in_conversation(self.id.as_str(), &self.user_id, &self.conversation_id))
+    }
+
+    fn into_values(self) -> Vec<Value> {
+        vec![
+            self.id.0.into(),
+            self.conversation_id.0.into(),
+            self.user_id.0.into(),
+            self.sender.as_str().into(),
+            self.advisor_id.map(|id| id.0).into(),
+            ids_json(&self.mentions, AdvisorId::as_str).into(),
+            self.tokens_used.into(),
+            self.created_at.into(),
+            self.edited_at.into(),
+            self.revision.into(),
+            self.text_revision.into(),
+            self.position.into(),
+            self.content_json.map(|json| json.to_string()).into(),
+            self.content.into(),
+        ]
+    }
+
+    fn from_row(row: Row) -> Result<Self, RowError> {
+        let mut cells = row.into_cells();
+        Ok(Self {
+            id: cells.id()?,
+            conversation_id: cells.id()?,
+            user_id: cells.id()?,
+            sender: cells.word()?,
+            advisor_id: cells.optional_id()?,
+            mentions: cells.json()?,
+            tokens_used: cells.optional_number()?,
+            created_at: cells.time()?,
+            edited_at: cells.optional_time()?,
+            revision: cells.number()?,
+            text_revision: cells.number()?,
+            position: cells.position()?,
+            content_json: cells.optional_json()?,
+            content: cells.text()?,
+        })
+    }
+}
+
+/// The newest messages of a conversation of this person, at most `limit`.
+pub fn newest(user: &UserId, conversation: &ConversationId, limit: u32) -> Query<MessagePage> {
+    before(user, conversation, MAX_REVISION, limit)
+}
+
+/// The messages before the one with this `revision`, at most `limit`.
+pub fn before(user: &UserId, conversation: &ConversationId, revision: u64, limit: u32) -> Query<MessagePage> {
+    const SQL: &str = select!(
+        "",
+        "FROM messages m WHERE m.conversation_id = $1 AND m.user_id = $2 AND m.revision < $3
+        ORDER BY m.revision DESC LIMIT $4"
+    );
+    // One more than asked for tells whether there are more.
+    let params = vec![conversation.into(), user.into(), revision.into(), limit.saturating_add(1).into()];
+    Query::many(Statement::new(SQL, params), MessageRow::from_row).map(move |mut messages| {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = messages.len() > limit;
+        messages.truncate(limit);
+        messages.reverse();
+        MessagePage { messages, has_more }
+    })
+}
+
+/// A message of this person's conversations.
+pub fn by_id(user: &UserId, id: &MessageId) -> Query<Option<MessageRow>> {
+    const SQL: &str = select!("", "FROM messages m WHERE m.id = $1 AND m.user_id = $2");
+    Query::optional(Statement::new(SQL, vec![id.into(), user.into()]), MessageRow::from_row)
+}
+
+/// A message, whosever it is (for workers).
+pub fn find(id: &MessageId) -> Query<Option<MessageRow>> {
+    const SQL: &str = select!("", "FROM messages m WHERE m.id = $1");
+    Query::optional(Statement::new(SQL, vec![id.into()]), MessageRow::from_row)
+}
+
+/// The first messages of a conversation, whosever it is (for workers), oldest first, at most `limit`.
+pub fn first(conversation: &ConversationId, limit: u32) -> Query<Vec<MessageRow>> {
+    const SQL: &str = select!("", "FROM messages m WHERE m.conversation_id = $1 ORDER BY m.revision LIMIT $2");
+    Query::many(Statement::new(SQL, vec![conversation.into(), limit.into()]), MessageRow::from_row)
+}
+
+/// The last messages before the one with this `revision` (for workers), oldest first, at most `limit`.
+pub fn history(conversation: &ConversationId, revision: u64, limit: u32) -> Query<Vec<MessageRow>> {
+    const SQL: &str = select!(
+        "",
+        "FROM messages m WHERE m.conversation_id = $1 AND m.revision < $2 ORDER BY m.revision DESC LIMIT $3"
+    );
+    let params = vec![conversation.into(), revision.into(), limit.into()];
+    Query::many(Statement::new(SQL, params), MessageRow::from_row).map(|mut messages| {
+        messages.reverse();
+        messages
+    })
+}
+
+/// The messages of a conversation of this person that changed after a position. The conversation's own deletion
+/// lists none: its own removal says it all.
+pub fn changed(user: &UserId, conversation: &ConversationId, after: Position) -> Query<Vec<Changed<MessageRow>>> {
+    const SQL: &str = select!(
+        "k.key, ",
+        "FROM (SELECT DISTINCT key FROM changes
+            WHERE feed = $1 AND projection = 'messages' AND position > $2 AND scope = $3) k
+        LEFT JOIN messages m ON m.id = k.key AND m.user_id = $1 AND m.conversation_id = $3 ORDER BY m.revision"
+    );
+    let params = vec![user.into(), after.into(), conversation.into()];
+    Query::many(Statement::new(SQL, params), changed_row)
+}
+
+/// Every text of SQL here.
+pub(crate) fn statements() -> Vec<Statement> {
+    let (user, conversation, id) = (UserId::from("user"), ConversationId::from("c"), MessageId::from("m"));
+    texts_of([
+        before(&user, &conversation, 1, 1).into_statements(),
+        by_id(&user, &id).into_statements(),
+        find(&id).into_statements(),
+        first(&conversation, 1).into_statements(),
+        history(&conversation, 1, 1).into_statements(),
+        changed(&user, &conversation, Position::START).into_statements(),
+    ])
+}
+
+/// Beyond every revision.
+const MAX_REVISION: u64 = i64::MAX.unsigned_abs();

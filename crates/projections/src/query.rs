@@ -1,0 +1,92 @@
+//! Questions to the read models: what to read, and what to make of the answer. Queries that are put
+//! together are read in one transaction.
+
+use crate::store::{Row, RowError, Statement};
+
+type Decode<T> = Box<dyn FnOnce(&mut Answers) -> Result<T, RowError> + Send>;
+
+/// A question whose answer is a `T`. Nothing is read until a [`Reader`](crate::Reader) runs it.
+#[must_use]
+pub struct Query<T> {
+    statements: Vec<Statement>,
+    decode: Decode<T>,
+}
+
+/// What the statements of a query gave, in their order.
+pub struct Answers(std::vec::IntoIter<Vec<Row>>);
+
+impl<T: Send + 'static> Query<T> {
+    /// A question that needs no reading.
+    pub fn of(value: T) -> Self {
+        Self { statements: Vec::new(), decode: Box::new(|_| Ok(value)) }
+    }
+
+    /// This question and another, answered at one position.
+    pub fn zip<U: Send + 'static>(mut self, other: Query<U>) -> Query<(T, U)> {
+        self.statements.extend(other.statements);
+        let (first, second) = (self.decode, other.decode);
+        Query { statements: self.statements, decode: Box::new(move |answers| Ok((first(answers)?, second(answers)?))) }
+    }
+
+    /// This question, its answer made into something else.
+    pub fn map<U: Send + 'static>(self, make: impl FnOnce(T) -> U + Send + 'static) -> Query<U> {
+        let decode = self.decode;
+        Query { statements: self.statements, decode: Box::new(move |answers| Ok(make(decode(answers)?))) }
+    }
+
+    /// Many questions as one.
+    pub fn all(queries: Vec<Self>) -> Query<Vec<T>> {
+        let (statements, decoders): (Vec<_>, Vec<_>) =
+            queries.into_iter().map(|query| (query.statements, query.decode)).unzip();
+        Query {
+            statements: statements.into_iter().flatten().collect(),
+            decode: Box::new(move |answers| decoders.into_iter().map(|decode| decode(answers)).collect()),
+        }
+    }
+
+    /// One statement that gives one row.
+    pub(crate) fn one(statement: Statement, decode: fn(Row) -> Result<T, RowError>) -> Self {
+        Self {
+            statements: vec![statement],
+            decode: Box::new(move |answers| {
+                decode(answers.next()?.into_iter().next().ok_or(RowError("row that there must be"))?)
+            }),
+        }
+    }
+
+    /// What to read.
+    pub(crate) fn into_statements(self) -> Vec<Statement> {
+        self.statements
+    }
+
+    /// What to read, and what to make of it.
+    pub(crate) fn into_parts(self) -> (Vec<Statement>, impl FnOnce(Vec<Vec<Row>>) -> Result<T, RowError>) {
+        (self.statements, move |answers: Vec<Vec<Row>>| (self.decode)(&mut Answers(answers.into_iter())))
+    }
+}
+
+impl<R: Send + 'static> Query<Vec<R>> {
+    /// One statement, each of whose rows makes one element.
+    pub(crate) fn many(statement: Statement, decode: fn(Row) -> Result<R, RowError>) -> Self {
+        Self {
+            statements: vec![statement],
+            decode: Box::new(move |answers| answers.next()?.into_iter().map(decode).collect()),
+        }
+    }
+}
+
+impl<R: Send + 'static> Query<Option<R>> {
+    /// One statement that gives one row or none.
+    pub(crate) fn optional(statement: Statement, decode: fn(Row) -> Result<R, RowError>) -> Self {
+        Self {
+            statements: vec![statement],
+            decode: Box::new(move |answers| answers.next()?.into_iter().next().map(decode).transpose()),
+        }
+    }
+}
+
+impl Answers {
+    fn next(&mut self) -> Result<Vec<Row>, RowError> {
+        self.0.next().ok_or(RowError("answer to each statement"))
+    }
+}

@@ -1,0 +1,204 @@
+//! Brings the read models forward.
+//!
+//! 1. Compare the checkpoint with the log (`compare`), and become the generation's owner.
+//! 2. Take from the subscription what is ready, decode it and open persons' words (`source`).
+//! 3. Load the rows that the batch names, let the projections say what the events make of them, and write rows,
+//!    changes and checkpoint in one transaction (`batch`, `follow`). While it is written, the next batch is read.
+//! 4. Tell who waits, and ring the bus.
+//!
+//! What fails for a while is tried again from the last checkpoint with a back-off; what would fail again stops the
+//! runner, loudly: no event is ever left out.
+
+mod batch;
+mod compare;
+mod follow;
+mod retention;
+mod source;
+
+use crate::{Generation, StoreError, checkpoint, log_identity::IdentityError, reader::State};
+use advisor_bus::Bus;
+use advisor_eventlog::{EventLog, ReadError};
+use advisor_events::{Clock, DecodeError, KeyError, KeyStore};
+use follow::Follow;
+use std::{error::Error, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// First pause after a failure that may pass; it doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What a runner works with.
+pub struct RunnerParts {
+    /// Where events come from.
+    pub log: Arc<dyn EventLog>,
+    /// What opens persons' words.
+    pub keys: Arc<dyn KeyStore>,
+    /// What is brought forward.
+    pub generation: Generation,
+    /// Where it says that rows moved.
+    pub bus: Arc<dyn Bus>,
+    /// The time of day, for the age of change rows.
+    pub clock: Arc<dyn Clock>,
+    /// Its limits.
+    pub limits: RunnerLimits,
+}
+
+/// Limits of a runner. `RunnerLimits::default()` gives the defaults.
+#[derive(Clone, Debug)]
+pub struct RunnerLimits {
+    /// Most events of a batch. Default: 2,000.
+    pub batch_events_max: usize,
+    /// Most bytes of events of a batch (one event may exceed it). Default: 4 MiB.
+    pub batch_bytes_max: usize,
+    /// Most rows kept from batch to batch. Default: 20,000.
+    pub rows_cached_max: usize,
+    /// Most change rows kept. Default: 1,000,000.
+    pub changes_kept_max: u64,
+    /// Longest time that change rows are kept. Default: 7 days.
+    pub changes_kept_for: Duration,
+}
+
+impl Default for RunnerLimits {
+    fn default() -> Self {
+        Self {
+            batch_events_max: 2_000,
+            batch_bytes_max: 4 * 1024 * 1024,
+            rows_cached_max: 20_000,
+            changes_kept_max: 1_000_000,
+            changes_kept_for: Duration::from_secs(7 * 24 * 3_600),
+        }
+    }
+}
+
+/// Why a runner does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The log does not say which one it is.
+    #[error("the event log's identity is not known")]
+    Identity(#[from] IdentityError),
+    /// The read models were made from another log.
+    #[error("the read models were made from another event log")]
+    OtherLog,
+    /// The log is older than the read models.
+    #[error("the read models are ahead of the event log: was an older log restored?")]
+    AheadOfLog,
+    /// The event at the checkpoint is not the one that was applied.
+    #[error("the event log's past is not the one that the read models were made from")]
+    OtherPast,
+    /// This build does not know the event, or it is damaged.
+    #[error("event {position} of stream {stream} can't be read")]
+    Event {
+        /// Its position.
+        position: u64,
+        /// Its stream.
+        stream: String,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+    /// The log can't be read.
+    #[error("the event log can't be read")]
+    Log(#[from] ReadError),
+    /// The read models can't be read or written.
+    #[error("the read models can't be brought forward")]
+    Store(#[from] StoreError),
+    /// The keys can't be read.
+    #[error("the keys can't be read")]
+    Keys(#[from] KeyError),
+    /// A thread that decoded events has panicked.
+    #[error("events could not be decoded")]
+    Decoding(#[from] tokio::task::JoinError),
+}
+
+impl RunnerError {
+    /// Whether the same may succeed later.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Log(ReadError::Unavailable(_))
+            | Self::Identity(IdentityError::Log(ReadError::Unavailable(_)))
+            | Self::Store(StoreError::Unavailable(_))
+            | Self::Keys(KeyError::Unavailable(_)) => true,
+            Self::Log(ReadError::NoSuchStream | ReadError::Denied | ReadError::Damaged(_))
+            | Self::Identity(IdentityError::Log(_) | IdentityError::NotOpened | IdentityError::Event(_))
+            | Self::Store(StoreError::Superseded | StoreError::Broken(_))
+            | Self::Keys(KeyError::Destroyed)
+            | Self::OtherLog
+            | Self::AheadOfLog
+            | Self::OtherPast
+            | Self::Event { .. }
+            | Self::Decoding(_) => false,
+        }
+    }
+}
+
+/// Brings one generation forward, alone.
+pub struct Runner {
+    parts: RunnerParts,
+    fence: u64,
+}
+
+impl Runner {
+    /// Compares the checkpoint with the log, and becomes the owner of the generation: whoever was it before
+    /// can't write any more.
+    pub async fn open(parts: RunnerParts) -> Result<Self, RunnerError> {
+        let store = parts.generation.store().as_ref();
+        compare::compare(parts.log.as_ref(), &checkpoint::load(store).await?).await?;
+        let fence = checkpoint::take_over(store).await?.fence;
+        Ok(Self { parts, fence })
+    }
+
+    /// Applies events until it is told to stop, or an error that waiting does not heal. Spawn it on the
+    /// process's task tracker. How it fares is told by [`Reader::progress`](crate::Reader::progress).
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunnerError> {
+        let result = self.work(&shutdown).await;
+        if let Err(error) = &result {
+            let reason = whole(error);
+            tracing::error!(error = reason, "the read models are not brought forward any more");
+            self.tell(State::Stopped(reason));
+        }
+        result
+    }
+
+    async fn work(&self, shutdown: &CancellationToken) -> Result<(), RunnerError> {
+        let mut pause = PAUSE;
+        loop {
+            let before = self.parts.generation.progress().borrow().position;
+            let error = match Follow::begin(&self.parts, self.fence).await {
+                Ok(follow) => match follow.run(shutdown).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if !error.may_pass() {
+                return Err(error);
+            }
+            tracing::warn!(error = whole(&error), "the read models stand still for a moment");
+            if self.parts.generation.progress().borrow().position > before {
+                pause = PAUSE;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+            }
+        }
+    }
+
+    fn tell(&self, state: State) {
+        self.parts.generation.progress().send_modify(|progress| progress.state = state);
+    }
+}
+
+/// The error and all that led to it.
+fn whole(error: &RunnerError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! One subscription's life: batch after batch, each committed with its checkpoint, then told.
+
+use super::{
+    RunnerError, RunnerParts, batch,
+    batch::Told,
+    compare::compare,
+    retention::Retention,
+    source::{Batch, Limits, Source},
+};
+use crate::{
+    StoreError, changes,
+    checkpoint::{self, Checkpoint},
+    reader::State,
+    rows::Rows,
+    store::{Value, Write},
+    table::Concern,
+};
+use advisor_bus::{BusMessage, Change, Changes, Topic};
+use advisor_eventlog::{Filter, Position};
+use advisor_events::Timestamp;
+use futures::{FutureExt, future::BoxFuture};
+use std::{borrow::Cow, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// Changes in one message on the bus.
+const CHANGES_IN_MESSAGE_MAX: usize = 500;
+
+pub(super) struct Follow<'a> {
+    parts: &'a RunnerParts,
+    checkpoint: Checkpoint,
+    source: Source,
+    rows: Rows,
+    retention: Retention,
+    writing: Option<Writing>,
+}
+
+/// A batch that is being written.
+struct Writing {
+    written: BoxFuture<'static, Result<(), StoreError>>,
+    to: Checkpoint,
+    changes: Vec<Change>,
+    is_caught_up: bool,
+}
+
+impl<'a> Follow<'a> {
+    /// Goes on from the checkpoint as it is in the database.
+    pub(super) async fn begin(parts: &'a RunnerParts, fence: u64) -> Result<Self, RunnerError> {
+        let store = parts.generation.store().as_ref();
+        let mut checkpoint = checkpoint::load(store).await?;
+        if checkpoint.fence != fence {
+            return Err(StoreError::Superseded.into());
+        }
+        checkpoint.log_identity = Some(compare(parts.log.as_ref(), &checkpoint).await?);
+        let subscription = parts.log.subscribe_all(checkpoint.position, Filter::all()).await?;
+        let limits =
+            Limits { events_max: parts.limits.batch_events_max.max(1), bytes_max: parts.limits.batch_bytes_max };
+        let follow = Self {
+            parts,
+            source: Source::new(subscription, Arc::clone(&parts.keys), limits),
+            rows: Rows::default(),
+            retention: Retention::load(&parts.limits, store).await?,
+            writing: None,
+            checkpoint,
+        };
+        // A commit whose answer was lost is told now.
+        follow.tell(None);
+        Ok(follow)
+    }
+
+    pub(super) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), RunnerError> {
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return self.end().await,
+                written = written(&mut self.writing) => self.settle(written).await?,
+                filled = self.source.fill(), if self.source.has_room() => filled?,
+            }
+            if self.writing.is_none()
+                && let Some(batch) = self.source.take()
+            {
+                self.write(batch).await?;
+            }
+        }
+    }
+
+    /// What is being written is waited for; nothing else is begun.
+    async fn end(mut self) -> Result<(), RunnerError> {
+        if self.writing.is_some() {
+            let written = written(&mut self.writing).await;
+            self.settle(written).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, batch: Batch) -> Result<(), RunnerError> {
+        let store = Arc::clone(self.parts.generation.store());
+        let mut to = self.checkpoint.clone();
+        if let Some(last) = batch.events.last() {
+            to.position = last.fact.position;
+            to.event_id = Some(last.id);
+        }
+        let (mut steps, told) = batch::apply(&batch.events, &mut self.rows, store.as_ref()).await?;
+        let mut changes = Vec::new();
+        if self.checkpoint.changes_after.is_some() {
+            let now = self.parts.clock.now();
+            steps.extend(self.change_rows(&told, to.position, now));
+            if let Some(cut) = self.retention.cut(now, store.as_ref()).await? {
+                steps.push(cut.write);
+                to.changes_after = Some(cut.kept_after);
+            }
+            changes = told.into_iter().map(change).collect();
+        } else if batch.is_caught_up {
+            to.changes_after = Some(to.position);
+        }
+        steps.insert(0, checkpoint::advance(&self.checkpoint, &to));
+        let written = async move { store.write(steps).await }.boxed();
+        self.writing = Some(Writing { written, to, changes, is_caught_up: batch.is_caught_up });
+        Ok(())
+    }
+
+    fn change_rows(&mut self, told: &Told, position: Position, now: Timestamp) -> Option<Write> {
+        if told.is_empty() {
+            return None;
+        }
+        let numbers = self.retention.number(told.len());
+        let rows = numbers.zip(told).map(|(sequence, (projection, concern))| {
+            let [feed, scope, key] = concern.clone().into_values();
+            let head: [Value; 4] = [sequence.into(), position.into(), now.into(), (*projection).into()];
+            head.into_iter().chain([feed, scope, key]).collect()
+        });
+        Some(Write::Each { sql: Cow::Borrowed(changes::INSERT), params: rows.collect() })
+    }
+
+    /// The batch is in the read models: the next one may begin, and everybody is told.
+    async fn settle(&mut self, written: (Writing, Result<(), StoreError>)) -> Result<(), RunnerError> {
+        let (writing, result) = written;
+        result.map_err(retried)?;
+        for table in self.rows.tables() {
+            table.committed(self.parts.limits.rows_cached_max);
+        }
+        let from = std::mem::replace(&mut self.checkpoint, writing.to);
+        self.tell(writing.is_caught_up.then_some(State::Live));
+        if from.changes_after.is_some() && from.position < self.checkpoint.position {
+            self.ring(from.position, writing.changes).await;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, state: Option<State>) {
+        self.parts.generation.progress().send_modify(|progress| {
+            progress.position = self.checkpoint.position;
+            if let Some(state) = state {
+                progress.state = state;
+            }
+        });
+    }
+
+    async fn ring(&self, from: Position, changes: Vec<Change>) {
+        let mut rest = changes;
+        loop {
+            let later = rest.split_off(rest.len().min(CHANGES_IN_MESSAGE_MAX));
+            let message = Changes {
+                generation: self.checkpoint.generation,
+                from: from.0,
+                to: self.checkpoint.position.0,
+                changes: rest,
+            };
+            let rung = self.parts.bus.publish(&Topic::Changes, BusMessage::Changes(Arc::new(message))).await;
+            if let Err(error) = rung {
+                // Whoever listens also looks by itself.
+                tracing::warn!(error = &error as &dyn std::error::Error, "the bus was not rung");
+            }
+            if later.is_empty() {
+                return;
+            }
+            rest = later;
+        }
+    }
+}
+
+/// Waits for what is being written, for ever if nothing is. Dropping the future loses nothing.
+async fn written(writing: &mut Option<Writing>) -> (Writing, Result<(), StoreError>) {
+    let Some(pending) = writing else { return std::future::pending().await };
+    let result = (&mut pending.written).await;
+    match writing.take() {
+        Some(writing) => (writing, result),
+        None => std::future::pending().await,
+    }
+}
+
+/// A commit whose answer came too late may have moved the checkpoint: it is read again, and with it whether we are
+/// still the owner.
+fn retried(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Superseded => StoreError::Unavailable("the checkpoint has moved".to_owned()),
+        StoreError::Unavailable(_) | StoreError::Broken(_) => error,
+    }
+}
+
+fn change((projection, Concern { feed, key, .. }): (&'static str, Concern)) -> Change {
+    Change { feed, projection: projection.to_owned(), key }
+}

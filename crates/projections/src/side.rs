@@ -1,0 +1,67 @@
+//! The side store: what no log can rebuild and no generation contains.
+
+pub mod drafts;
+pub mod keys;
+
+pub use drafts::{Draft, Drafts};
+pub use keys::SqliteKeys;
+
+use crate::{
+    SqliteStore, Store, StoreError,
+    sqlite::SqliteOptions,
+    store::{Statement, Write},
+};
+use std::{path::Path, sync::Arc};
+
+const CREATE_POINTER: &str =
+    "CREATE TABLE IF NOT EXISTS live_generation (id BIGINT NOT NULL PRIMARY KEY, number BIGINT NOT NULL)";
+const POINTER: &str = "SELECT number FROM live_generation WHERE id = 1";
+const SET_POINTER: &str = "INSERT INTO live_generation (id, number) VALUES (1, $1)
+    ON CONFLICT (id) DO UPDATE SET number = excluded.number";
+
+/// The side store: drafts of running replies, the pointer to the live generation. Cloning is cheap.
+#[derive(Clone)]
+pub struct SideStore {
+    store: Arc<dyn Store>,
+    drafts: Drafts,
+}
+
+impl SideStore {
+    /// Opens the side store's file, and makes it if it is not there.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let setup = [CREATE_POINTER, drafts::CREATE].map(str::to_owned).to_vec();
+        let options = SqliteOptions { readers: 2, cache_kib: 4 * 1_024, ..SqliteOptions::at(path) };
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options, setup).await?);
+        Ok(Self { drafts: Drafts::new(Arc::clone(&store)), store })
+    }
+
+    /// The drafts of running replies.
+    pub fn drafts(&self) -> &Drafts {
+        &self.drafts
+    }
+
+    /// Closes the file; everything fails from now on.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    /// The generation that lives; `None` before the first.
+    pub(crate) async fn live_generation(&self) -> Result<Option<u64>, StoreError> {
+        let answers = self.store.read(vec![Statement::new(POINTER, vec![])]).await?;
+        let row = answers.into_iter().flatten().next();
+        Ok(row.map(|row| row.into_cells().number()).transpose()?)
+    }
+
+    pub(crate) async fn set_live_generation(&self, number: u64) -> Result<(), StoreError> {
+        self.store.write(vec![Write::Run(Statement::new(SET_POINTER, vec![number.into()]))]).await
+    }
+}
+
+/// Every text of SQL here.
+pub(crate) fn statements() -> Vec<Statement> {
+    let own = [POINTER, SET_POINTER].map(|sql| Statement::new(sql, vec![]));
+    own.into_iter().chain(drafts::statements()).chain(keys::statements()).collect()
+}
+
+/// What makes the tables here.
+pub(crate) const CREATE: [&str; 3] = [CREATE_POINTER, drafts::CREATE, keys::CREATE];

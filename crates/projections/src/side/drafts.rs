@@ -1,0 +1,142 @@
+//! The text of running replies so far, and the beat that shows that their owners live.
+
+use crate::{
+    Store, StoreError,
+    store::{Row, RowError, Statement, Value, Write},
+    table::in_loads,
+};
+use advisor_events::{ConversationId, ReplyId, Timestamp};
+use std::{borrow::Cow, sync::Arc};
+
+pub(crate) const CREATE: &str = "CREATE TABLE IF NOT EXISTS drafts (reply_id TEXT NOT NULL PRIMARY KEY,
+    conversation_id TEXT NOT NULL, attempt BIGINT NOT NULL, beat BIGINT NOT NULL, owner TEXT NOT NULL,
+    released BIGINT NOT NULL, updated_at BIGINT NOT NULL, text TEXT NOT NULL)";
+const PUT: &str = "INSERT INTO drafts (reply_id, conversation_id, attempt, beat, owner, released, updated_at, text)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (reply_id) DO UPDATE SET attempt = excluded.attempt, beat = excluded.beat, owner = excluded.owner,
+        released = excluded.released, updated_at = excluded.updated_at, text = excluded.text
+    WHERE excluded.attempt > drafts.attempt
+        OR (excluded.attempt = drafts.attempt AND excluded.owner = drafts.owner)";
+const REMOVE: &str = "DELETE FROM drafts WHERE reply_id = $1";
+const SWEEP: &str = "DELETE FROM drafts WHERE updated_at < $1";
+const SELECT: &str =
+    "SELECT reply_id, conversation_id, attempt, beat, owner, released, updated_at, text FROM drafts WHERE reply_id";
+
+/// The text of a running reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The reply.
+    pub reply_id: ReplyId,
+    /// Its conversation.
+    pub conversation_id: ConversationId,
+    /// The attempt that writes it.
+    pub attempt: u32,
+    /// The text so far.
+    pub text: String,
+    /// A number that the owner raises every second to show that it lives.
+    pub beat: u64,
+    /// Who writes it: the name of its claim.
+    pub owner: String,
+    /// Whether the owner has given it up in good order.
+    pub released: bool,
+    /// When it was written, for [`Drafts::sweep`].
+    pub updated_at: Timestamp,
+}
+
+/// The drafts of all running replies. Cloning is cheap.
+#[derive(Clone)]
+pub struct Drafts {
+    store: Arc<dyn Store>,
+}
+
+impl Drafts {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Writes a draft, unless one of a higher attempt, or of the same attempt and another owner, is there.
+    pub async fn put(&self, draft: Draft) -> Result<(), StoreError> {
+        self.put_many(vec![draft]).await
+    }
+
+    /// Writes many drafts in one transaction.
+    pub async fn put_many(&self, drafts: Vec<Draft>) -> Result<(), StoreError> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let params = drafts.into_iter().map(Draft::into_values).collect();
+        self.store.write(vec![Write::Each { sql: Cow::Borrowed(PUT), params }]).await
+    }
+
+    /// The draft of a reply.
+    pub async fn get(&self, reply: &ReplyId) -> Result<Option<Draft>, StoreError> {
+        Ok(self.get_many(std::slice::from_ref(reply)).await?.pop())
+    }
+
+    /// The drafts of these replies, as far as there are any.
+    pub async fn get_many(&self, replies: &[ReplyId]) -> Result<Vec<Draft>, StoreError> {
+        let keys: Vec<String> = replies.iter().map(|reply| reply.0.clone()).collect();
+        let statements: Vec<_> = in_loads(&keys).into_iter().map(select).collect();
+        if statements.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.store.read(statements).await?.into_iter().flatten();
+        Ok(rows.map(Draft::from_row).collect::<Result<_, _>>()?)
+    }
+
+    /// Removes the draft of a reply that has ended.
+    pub async fn remove(&self, reply: &ReplyId) -> Result<(), StoreError> {
+        self.remove_many(std::slice::from_ref(reply)).await
+    }
+
+    /// Removes the drafts of replies that have ended, in one transaction.
+    pub async fn remove_many(&self, replies: &[ReplyId]) -> Result<(), StoreError> {
+        let params = replies.iter().map(|reply| vec![reply.into()]).collect();
+        self.store.write(vec![Write::Each { sql: Cow::Borrowed(REMOVE), params }]).await
+    }
+
+    /// Removes what nobody has written to since `before`: left behind by crashes.
+    pub async fn sweep(&self, before: Timestamp) -> Result<(), StoreError> {
+        self.store.write(vec![Write::Run(Statement::new(SWEEP, vec![before.into()]))]).await
+    }
+}
+
+impl Draft {
+    fn into_values(self) -> Vec<Value> {
+        vec![
+            self.reply_id.0.into(),
+            self.conversation_id.0.into(),
+            self.attempt.into(),
+            self.beat.into(),
+            self.owner.into(),
+            self.released.into(),
+            self.updated_at.into(),
+            self.text.into(),
+        ]
+    }
+
+    fn from_row(row: Row) -> Result<Self, RowError> {
+        let mut cells = row.into_cells();
+        Ok(Self {
+            reply_id: cells.id()?,
+            conversation_id: cells.id()?,
+            attempt: cells.number()?,
+            beat: cells.number()?,
+            owner: cells.text()?,
+            released: cells.flag()?,
+            updated_at: cells.time()?,
+            text: cells.text()?,
+        })
+    }
+}
+
+/// Every text of SQL here.
+pub(crate) fn statements() -> Vec<Statement> {
+    let own = [PUT, REMOVE, SWEEP].map(|sql| Statement::new(sql, vec![]));
+    own.into_iter().chain([select(vec!["r".into()])]).collect()
+}
+
+fn select(keys: Vec<Value>) -> Statement {
+    let places: Vec<_> = (1..=keys.len()).map(|place| format!("${place}")).collect();
+    Statement::new(format!("{SELECT} IN ({})", places.join(", ")), keys)
+}

@@ -1,0 +1,255 @@
+//! A store in one SQLite file: one thread that writes, some that read, one that moves the write-ahead log into
+//! the file, each with a connection of its own.
+
+mod checkpoints;
+mod queue;
+mod statements;
+mod writer;
+
+use crate::store::{Row, Statement, Store, StoreError, Write};
+use async_trait::async_trait;
+use queue::Queue;
+use rusqlite::{Connection, OpenFlags};
+use std::{
+    fs,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// Statements that a connection keeps prepared.
+const STATEMENTS_CACHED_MAX: usize = 256;
+/// The oldest SQLite in which two connections of one program can't damage a write-ahead log.
+const VERSION_MIN: i32 = 3_051_003;
+
+/// Where the file lies, and its limits. [`SqliteOptions::at`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// The file; it is made, with mode 0600, if it is not there. Its directory must be.
+    pub path: PathBuf,
+    /// When a commit is on the disk.
+    pub durability: Durability,
+    /// What happens to the bytes of removed rows.
+    pub removal: Removal,
+    /// Threads that read. Default: 4.
+    pub readers: usize,
+    /// Most reads that wait for a reader. Default: 1,024.
+    pub read_queue_max: usize,
+    /// Most writes that wait for the writer. Default: 1,024.
+    pub write_queue_max: usize,
+    /// Longest wait for an answer, the queue included. Default: 10 s.
+    pub timeout: Duration,
+    /// Longest wait for another connection's lock. Default: 5 s.
+    pub busy_timeout: Duration,
+    /// Memory for pages of each connection, in KiB. Default: 16 MiB for the writer, a quarter of it for a reader.
+    pub cache_kib: u32,
+    /// What the write-ahead log is kept below, about, while no reader holds it. Default: 64 MiB.
+    pub wal_bytes_max: u64,
+}
+
+/// When a commit is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before it is answered.
+    Commit,
+    /// Sometime: a power cut may lose the last commits, never their order. For what can be made again.
+    Sometime,
+}
+
+/// What happens to the bytes of removed rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// They are overwritten.
+    Overwrite,
+    /// They stay until their place is used again.
+    Leave,
+}
+
+impl SqliteOptions {
+    /// The defaults of a file of read models.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            durability: Durability::Sometime,
+            removal: Removal::Overwrite,
+            readers: 4,
+            read_queue_max: 1_024,
+            write_queue_max: 1_024,
+            timeout: Duration::from_secs(10),
+            busy_timeout: Duration::from_secs(5),
+            cache_kib: 16 * 1_024,
+            wal_bytes_max: 64 * 1_024 * 1_024,
+        }
+    }
+}
+
+/// A store in one SQLite file. Cloning is cheap; the threads end when the last one is dropped, or closed.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Threads>);
+
+struct Threads {
+    reads: Arc<Queue<ReadJob>>,
+    writes: Arc<Queue<WriteJob>>,
+    timeout: Duration,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct ReadJob {
+    statements: Vec<Statement>,
+    answer: oneshot::Sender<Result<Vec<Vec<Row>>, StoreError>>,
+}
+
+struct WriteJob {
+    steps: Vec<Write>,
+    answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl SqliteStore {
+    /// Opens the file, and makes in it what is not there yet (`setup`: texts that do nothing the second time).
+    pub async fn open(options: SqliteOptions, setup: Vec<String>) -> Result<Self, StoreError> {
+        tokio::task::spawn_blocking(move || Self::open_blocking(&options, &setup))
+            .await
+            .map_err(|_| StoreError::Unavailable("the file was not opened".to_owned()))?
+    }
+
+    /// Ends the threads once they have done what was asked of them.
+    pub async fn close(&self) {
+        self.0.reads.close();
+        self.0.writes.close();
+        let handles = std::mem::take(&mut *self.0.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = tokio::task::spawn_blocking(move || handles.into_iter().try_for_each(JoinHandle::join)).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::error!("a thread of a SQLite file has panicked");
+        }
+    }
+
+    fn open_blocking(options: &SqliteOptions, setup: &[String]) -> Result<Self, StoreError> {
+        check_version()?;
+        make_private(&options.path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let writer = writing_connection(options)?;
+        for text in setup {
+            writer.execute_batch(text).map_err(statements::failure)?;
+        }
+        let reads = Arc::new(Queue::new(options.read_queue_max));
+        let writes = Arc::new(Queue::new(options.write_queue_max));
+        let checkpoints = Arc::new(checkpoints::Checkpoints::new(options.wal_bytes_max));
+        let mut handles = Vec::with_capacity(options.readers + 2);
+        for _ in 0..options.readers.max(1) {
+            let (connection, reads) = (reading_connection(options)?, Arc::clone(&reads));
+            handles.push(spawn("sqlite-read", move || read_until_closed(&connection, &reads))?);
+        }
+        let (connection, shared) = (writing_connection(options)?, Arc::clone(&checkpoints));
+        handles.push(spawn("sqlite-checkpoint", move || shared.run(&connection))?);
+        let queue = Arc::clone(&writes);
+        handles.push(spawn("sqlite-write", move || writer::write_until_closed(writer, &queue, &checkpoints))?);
+        Ok(Self(Arc::new(Threads { reads, writes, timeout: options.timeout, handles: Mutex::new(handles) })))
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.ask(&self.0.reads, ReadJob { statements, answer }, answered).await
+    }
+
+    async fn write(&self, steps: Vec<Write>) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.ask(&self.0.writes, WriteJob { steps, answer }, answered).await
+    }
+
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+impl Threads {
+    async fn ask<J, T>(
+        &self,
+        queue: &Queue<J>,
+        job: J,
+        answered: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let asked = async {
+            if !queue.push(job).await {
+                return Err(StoreError::Unavailable("the file is closed".to_owned()));
+            }
+            answered.await.map_err(|_| StoreError::Unavailable("the file is closed".to_owned()))?
+        };
+        tokio::time::timeout(self.timeout, asked)
+            .await
+            .map_err(|_| StoreError::Unavailable("no answer in time".to_owned()))?
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.reads.close();
+        self.writes.close();
+    }
+}
+
+fn read_until_closed(connection: &Connection, reads: &Queue<ReadJob>) {
+    while let Some(job) = reads.pop() {
+        if job.answer.is_closed() {
+            continue;
+        }
+        let answer = statements::read(connection, &job.statements);
+        // Whoever asked may have given up waiting.
+        drop(job.answer.send(answer));
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+fn check_version() -> Result<(), StoreError> {
+    if rusqlite::version_number() < VERSION_MIN {
+        return Err(StoreError::Broken(format!("SQLite {} is too old", rusqlite::version())));
+    }
+    Ok(())
+}
+
+/// SQLite gives its side files the mode of the file itself.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+fn writing_connection(options: &SqliteOptions) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let synchronous = match options.durability {
+        Durability::Commit => "FULL",
+        Durability::Sometime => "NORMAL",
+    };
+    let secure_delete = match options.removal {
+        Removal::Overwrite => "ON",
+        Removal::Leave => "OFF",
+    };
+    let connection = connection(options, flags, options.cache_kib)?;
+    connection
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = {secure_delete};
+             PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF;"
+        ))
+        .map_err(statements::failure)?;
+    Ok(connection)
+}
+
+fn reading_connection(options: &SqliteOptions) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    connection(options, flags, options.cache_kib / 4)
+}
+
+fn connection(options: &SqliteOptions, flags: OpenFlags, cache_kib: u32) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(&options.path, flags).map_err(statements::failure)?;
+    connection.busy_timeout(options.busy_timeout).map_err(statements::failure)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    connection.execute_batch(&format!("PRAGMA cache_size = -{cache_kib};")).map_err(statements::failure)?;
+    Ok(connection)
+}

@@ -1,0 +1,57 @@
+//! The registry of every text of SQL that this crate sends, so that one test can prepare them all on an engine.
+
+use crate::{advisors, changes, conversations, messages, projection::all, replies, side, users};
+
+/// Every text, each once, in no order that means anything.
+pub fn all_statements() -> Vec<String> {
+    let queries = [
+        users::statements(),
+        advisors::statements(),
+        conversations::statements(),
+        messages::statements(),
+        replies::statements(),
+        changes::statements(),
+        side::statements(),
+    ];
+    let queries = queries.into_iter().flatten().map(|statement| statement.sql.into_owned());
+    let tables = all().into_iter().flat_map(|projection| projection.table().texts());
+    let mut texts: Vec<String> = queries.chain(tables).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}
+
+/// What makes every table that these texts name; doing it twice changes nothing.
+pub fn all_tables() -> Vec<String> {
+    let tables = all().into_iter().flat_map(|projection| projection.table().create());
+    let others = changes::CREATE.into_iter().chain([crate::checkpoint::CREATE]).chain(side::CREATE).map(str::to_owned);
+    tables.chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+
+    #[test]
+    fn every_statement_is_prepared_by_sqlite() {
+        let connection = Connection::open_in_memory().unwrap();
+        for text in all_tables().iter().chain(&all_tables()) {
+            connection.execute_batch(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+        let texts = all_statements();
+        assert!(texts.len() > 50, "{}", texts.len());
+        for text in texts {
+            connection.prepare(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+    }
+
+    #[test]
+    fn no_statement_uses_what_only_one_engine_understands() {
+        for text in all_statements().iter().chain(&all_tables()) {
+            for word in ["?", "::", "FOR UPDATE", "now()", "ANY(", "greatest(", "json_", "ILIKE", "LIKE", "OR IGNORE"] {
+                assert!(!text.contains(word), "{word} in {text}");
+            }
+        }
+    }
+}
