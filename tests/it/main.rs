@@ -1,1 +1,17 @@
-//! Acceptance.
+//! Acceptance: what a user, an operator and an analyst do, through HTTP and the command line, against
+//! the real binary as a process of its own.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "A test that can't go on says where and ends."
+)]
+
+mod architecture;
+mod command_line;
+mod live_client;
+mod main_job;
+mod model_server;
+mod server;

@@ -1,2 +1,63 @@
-//! The one binary.
-fn main() {}
+//! The one binary: `advisor serve`, and the commands of operators, one file each.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod config;
+mod config_command;
+mod events;
+mod log_opening;
+mod logging;
+mod master_key;
+mod openapi;
+mod output;
+mod serve;
+mod system_clock;
+mod token;
+mod version;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The backend of AI Advisor Chat.
+#[derive(Parser)]
+#[command(name = "advisor", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Args),
+    /// Print a sign-in token for development and tests.
+    Token(token::Args),
+    /// Look at the events of a running server.
+    #[command(subcommand)]
+    Events(events::Events),
+    /// Show, check or explain the configuration.
+    #[command(subcommand)]
+    Config(config_command::ConfigCommand),
+    /// Print the OpenAPI description of the API.
+    Openapi,
+    /// Print the version.
+    Version,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Events(command) => events::run(&command),
+        Command::Config(command) => config_command::run(&command),
+        Command::Openapi => openapi::run(),
+        Command::Version => version::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! `advisor serve`: composition, top to bottom, and the orderly end.
+
+mod checks;
+mod end;
+mod listeners;
+mod sign_in;
+mod workers;
+
+use crate::{
+    config::Config,
+    log_opening::{self, Seeding},
+    logging, master_key,
+    system_clock::SystemClock,
+};
+use advisor_api::{Api, LiveHub, Settings, extract::CursorKey, settings::BodyLimits};
+use advisor_bus::{Bus, InProcessBus};
+use advisor_commands::{Commands, HandlerLimits};
+use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
+use advisor_events::{Clock, KeyStore};
+use advisor_projections::{Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys};
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use hkdf::Hkdf;
+use sha2::Sha256;
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Run the server.
+#[derive(Parser)]
+pub(crate) struct Args {
+    /// The configuration file; `advisor config template` prints one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of everything that the embedded default keeps.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Address of the API.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Address of health, metrics and the operators' routes.
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// What this process does: `api`, `worker`, or both.
+    #[arg(long, value_name = "ROLES")]
+    role: Option<String>,
+    /// Write no sample advisors into an empty log.
+    #[arg(long)]
+    no_seed: bool,
+}
+
+impl Args {
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let given = [
+            ("data_dir", self.data_dir.clone()),
+            ("listen", self.listen.clone()),
+            ("admin_listen", self.admin_listen.clone()),
+            ("role", self.role.clone()),
+            ("seed", self.no_seed.then(|| "false".to_owned())),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+/// Runs until it is told to end.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let config = Config::load(args.config.as_deref(), &args.settings())?;
+    create_data_dir(&config.data_dir)?;
+    create_data_dir(&config.read_model_dir)?;
+    logging::start(config.log_format);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
+}
+
+/// The data directory, for its owner alone.
+pub(crate) fn create_data_dir(directory: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.with_context(|| format!("the data directory {} can't be made", directory.display()))
+}
+
+/// What has to be brought to an end in order, once it runs.
+struct Running {
+    /// Cancelled first: no new work.
+    stopping: CancellationToken,
+    /// Listeners and their connections.
+    listeners: TaskTracker,
+    /// Workers, which give their replies some seconds.
+    workers: TaskTracker,
+    /// Cancelled when no worker runs any more.
+    ending: CancellationToken,
+    /// The runner of the projections.
+    runner: TaskTracker,
+    log: Arc<SqliteLog>,
+}
+
+async fn serve(config: &Config) -> Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let directory = &config.read_model_dir;
+
+    // What is durable. Whoever holds the log's lock owns the whole directory.
+    let sqlite_log = Arc::new(SqliteLog::open(SqliteLogOptions {
+        readers: config.limits.log_readers,
+        append_queue_max: config.limits.append_queue_max,
+        ..SqliteLogOptions::at(&config.log_path)
+    })?);
+    let log: Arc<dyn EventLog> = Arc::clone(&sqlite_log) as _;
+    let master_key = master_key::load_or_create(&config.data_dir, config.master_key.as_ref())?;
+    let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeys::open(&directory.join("keys.db"), master_key).await?);
+    let side = SideStore::open(&directory.join("side.db")).await?;
+    let generation = Generations::open(directory, &side).await?;
+
+    // What decides, and the log's opening.
+    let commands = Arc::new(Commands::new(&log, &keys, HandlerLimits::default()));
+    log_opening::open(&*log, &*clock).await?;
+    let seeding = if config.seed { Seeding::SampleAdvisors } else { Seeding::Nothing };
+    log_opening::seed(&*log, &commands.advisors, &*clock, seeding).await?;
+
+    // What follows the log.
+    let bus: Arc<dyn Bus> = Arc::new(InProcessBus::new());
+    let reader = Reader::new(&generation);
+    let running = Running::new(sqlite_log);
+    let runner = Runner::open(RunnerParts {
+        log: Arc::clone(&log),
+        keys: Arc::clone(&keys),
+        generation,
+        bus: Arc::clone(&bus),
+        clock: Arc::clone(&clock),
+        limits: RunnerLimits {
+            changes_kept_max: config.limits.changes_kept_max,
+            changes_kept_for: config.limits.changes_kept,
+            ..RunnerLimits::default()
+        },
+    })
+    .await?;
+    running.start_runner(runner);
+
+    // What clients see.
+    let live = LiveHub::new(reader.clone(), Arc::clone(&bus));
+    running.listeners.spawn(Arc::clone(&live).run(running.stopping.clone()));
+    let api = Api {
+        live,
+        commands: Arc::clone(&commands),
+        reader: reader.clone(),
+        side: side.clone(),
+        log: Arc::clone(&log),
+        bus: Arc::clone(&bus),
+        clock: Arc::clone(&clock),
+        authenticator: Arc::new(sign_in::authenticator(config, &commands, &clock)?),
+        settings: Arc::new(settings(config, &master_key)?),
+        checks: checks::all(&log, &reader),
+        shutdown: running.stopping.clone(),
+    };
+    workers::start(config, &api, &running)?;
+    running.listen(config, &api, keys).await?;
+    end::signal().await?;
+    running.end().await
+}
+
+impl Running {
+    fn new(log: Arc<SqliteLog>) -> Self {
+        Self {
+            stopping: CancellationToken::new(),
+            listeners: TaskTracker::new(),
+            workers: TaskTracker::new(),
+            ending: CancellationToken::new(),
+            runner: TaskTracker::new(),
+            log,
+        }
+    }
+
+    /// A runner that stops by itself leaves a server that says so in `/readyz`, and goes on reading.
+    fn start_runner(&self, runner: Runner) {
+        let ending = self.ending.clone();
+        self.runner.spawn(async move {
+            // Why it stopped has been logged, and stands in `/readyz`.
+            drop(runner.run(ending).await);
+        });
+    }
+}
+
+fn settings(config: &Config, master_key: &[u8; 32]) -> Result<Settings> {
+    let mut cursor_key = [0; 32];
+    let derived = Hkdf::<Sha256>::new(None, master_key).expand(b"advisor cursors", &mut cursor_key);
+    derived.map_err(|_| anyhow!("the key of cursors can't be derived"))?;
+    let limits = &config.limits;
+    Ok(Settings {
+        body: BodyLimits { bytes_max: limits.body_bytes_max, timeout: limits.body_timeout },
+        streams_per_person_max: limits.streams_per_person_max,
+        ..Settings::new(CursorKey::from_bytes(cursor_key), config.allowed_origins.clone())
+    })
+}

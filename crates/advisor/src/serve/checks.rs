@@ -1,0 +1,45 @@
+//! What `/readyz` looks at.
+
+use advisor_api::{Check, CheckFailed};
+use advisor_eventlog::EventLog;
+use advisor_projections::{Reader, State};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// Every check.
+pub(super) fn all(log: &Arc<dyn EventLog>, reader: &Reader) -> Arc<[Arc<dyn Check>]> {
+    Arc::new([Arc::new(EventLogAnswers(Arc::clone(log))) as Arc<dyn Check>, Arc::new(ReadSideFollows(reader.clone()))])
+}
+
+struct EventLogAnswers(Arc<dyn EventLog>);
+
+#[async_trait]
+impl Check for EventLogAnswers {
+    fn name(&self) -> &'static str {
+        "event log"
+    }
+
+    async fn look(&self) -> Result<String, CheckFailed> {
+        let head = self.0.head().await.map_err(|error| CheckFailed(error.to_string()))?;
+        Ok(format!("head at {head}"))
+    }
+}
+
+struct ReadSideFollows(Reader);
+
+#[async_trait]
+impl Check for ReadSideFollows {
+    fn name(&self) -> &'static str {
+        "read models"
+    }
+
+    async fn look(&self) -> Result<String, CheckFailed> {
+        let progress = self.0.progress().borrow().clone();
+        let (generation, position) = (progress.generation, progress.position);
+        match progress.state {
+            State::Live => Ok(format!("generation {generation} at {position}")),
+            State::CatchingUp => Err(CheckFailed(format!("generation {generation} catches up, at {position}"))),
+            State::Stopped(reason) => Err(CheckFailed(format!("stopped at {position}: {reason}"))),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The public listener, the operators' listener, and the socket in the data directory.
+
+use super::Running;
+use crate::{config::Config, events::ADMIN_SOCKET, output};
+use advisor_api::{
+    Api,
+    accept::{self, AcceptLimits},
+    auth::LocalOperator,
+    events::LogAccess,
+    measure,
+};
+use advisor_events::KeyStore;
+use anyhow::{Context, Result};
+use axum::Extension;
+use std::{net::SocketAddr, sync::Arc};
+use tokio::net::TcpListener;
+
+impl Running {
+    /// Binds everything, starts to serve, and says where.
+    pub(super) async fn listen(&self, config: &Config, api: &Api, keys: Arc<dyn KeyStore>) -> Result<()> {
+        let public = bind(config.listen).await?;
+        let admin = bind(config.admin_listen).await?;
+        let socket = config.data_dir.join(ADMIN_SOCKET);
+        let local = accept::bind_unix(&socket).with_context(|| format!("{} can't be bound", socket.display()))?;
+        let (address, admin_address) = (public.local_addr()?, admin.local_addr()?);
+
+        let limits = AcceptLimits {
+            connections_max: config.limits.connections_max,
+            header_timeout: config.limits.header_timeout,
+            ..AcceptLimits::default()
+        };
+        let admin_router = advisor_api::admin_router(api, measure::install()?, self.log_access(api, keys));
+        let local_router = admin_router.clone().layer(Extension(LocalOperator));
+        let stopping = || self.stopping.clone();
+        self.listeners.spawn(accept::serve_tcp(public, advisor_api::router(api), limits, stopping()));
+        self.listeners.spawn(accept::serve_tcp(admin, admin_router, limits, stopping()));
+        self.listeners.spawn(accept::serve_unix(local, local_router, limits, stopping()));
+
+        output::line(&format!("listening on http://{address}"))?;
+        output::line(&format!("admin on http://{admin_address}"))?;
+        output::line(&next_step(config, address))
+    }
+}
+
+impl Running {
+    fn log_access(&self, api: &Api, keys: Arc<dyn KeyStore>) -> LogAccess {
+        LogAccess {
+            log: Arc::clone(&api.log),
+            keys,
+            authenticator: Arc::clone(&api.authenticator),
+            shutdown: self.stopping.clone(),
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{address} can't be listened on"))
+}
+
+/// What a newcomer can try now.
+fn next_step(config: &Config, address: SocketAddr) -> String {
+    if config.sign_in.own_tokens {
+        let directory = config.data_dir.display();
+        format!(
+            "try: curl -H \"Authorization: Bearer $(advisor token --user me --data-dir {directory})\" http://{address}/api/me"
+        )
+    } else {
+        format!("try: curl http://{address}/api/advisors")
+    }
+}

@@ -1,0 +1,172 @@
+//! The commands of operators, each as its own process.
+
+use crate::server::{PATIENCE, Server, advisor};
+use serde_json::{Value, json};
+use std::{process::Output, time::Duration};
+
+#[test]
+fn a_token_stands_alone_on_stdout_before_and_after_the_first_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = advisor(directory.path(), &[], &["token", "--user", "user_1"]);
+    assert!(output.status.success());
+    let token = stdout(&output);
+    assert_eq!(token.trim().split('.').count(), 3, "{token}");
+    assert_eq!(token.lines().count(), 1);
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn a_wrong_user_id_or_time_to_live_is_refused_with_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, code) in [
+        (&["token", "--user", "a b"][..], 1),
+        (&["token", "--user", ""], 1),
+        (&["token", "--user", "x", "--ttl", "2d"], 2),
+        (&["token", "--user", "x", "--role", "king"], 2),
+        (&["token"], 2),
+        (&["dance"], 2),
+    ] {
+        let output = advisor(directory.path(), &[], arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_template_and_the_table_of_the_documentation_are_what_the_program_prints() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, file) in [
+        (&["config", "template"][..], "ops/advisor.toml"),
+        (&["config", "template", "--markdown"], "docs/configuration.md"),
+    ] {
+        let printed = stdout(&advisor(directory.path(), &[], arguments));
+        let kept = std::fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        assert_eq!(printed, kept, "`advisor {} > {file}` brings it up to date", arguments.join(" "));
+    }
+}
+
+#[test]
+fn the_file_in_ops_checks_as_sound() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../ops/advisor.toml");
+    let checked = advisor(directory.path(), &[], &["config", "check", "--config", file]);
+    assert!(checked.status.success(), "{}", stderr(&checked));
+}
+
+#[test]
+fn the_configuration_is_shown_with_origins_and_without_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = [("OPENROUTER_API_KEY", "geheim"), ("ADVISOR_LISTEN", "127.0.0.1:9")].map(own);
+    let shown = stdout(&advisor(directory.path(), &variables, &["config", "show", "--origin"]));
+    assert!(shown.contains("listen = \"127.0.0.1:9\"  # environment ADVISOR_LISTEN"), "{shown}");
+    assert!(shown.contains("openrouter_api_key = \"********\"  # environment OPENROUTER_API_KEY"), "{shown}");
+    assert!(!shown.contains("geheim"));
+}
+
+#[test]
+fn an_unknown_variable_stops_the_server_before_it_begins() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = advisor(directory.path(), &[own(("ADVISOR_LISEN", "127.0.0.1:0"))], &["serve"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("ADVISOR_LISEN"), "{}", stderr(&output));
+}
+
+#[test]
+fn events_of_no_server_are_an_error_that_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = advisor(directory.path(), &[], &["events", "tail"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("advisor serve"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn events_are_shown_sealed_and_opened_only_when_asked_for() {
+    let server = Server::start();
+    let user = server.client("user_1", &[]);
+    let started = user.command("StartConversation", &json!({"title": "A canary sings"})).await;
+    let stream = started["stream"].as_str().unwrap();
+
+    let events = server.events(stream);
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["type"], "conversation.started.v1");
+    assert_eq!(events[0]["stream"], stream);
+    assert_eq!(events[0]["revision"], 0);
+    assert_eq!(events[0]["position"], started["position"]);
+    assert_eq!(events[0]["metadata"]["commandId"], started["commandId"]);
+    assert!(events[0]["data"]["title"]["sealed"].is_string());
+    assert!(!events[0].to_string().contains("canary"));
+
+    let opened = stdout(&server.advisor(&["events", "show", stream, "--open"]));
+    assert!(opened.contains("A canary sings"), "{opened}");
+    let log = std::fs::read_to_string(server.data_dir().join("../stderr.log")).unwrap();
+    assert!(log.contains("opened sealed fields"), "whoever opens is logged");
+    assert!(!log.contains("canary"));
+}
+
+#[tokio::test]
+async fn the_tail_of_the_log_begins_after_a_position_and_follows() {
+    let server = Server::start();
+    let user = server.client("user_1", &[]);
+    let started = user.command("StartConversation", &json!({})).await;
+    let all = lines(&stdout(&server.advisor(&["events", "tail"])));
+    assert_eq!(all[0]["type"], "log.opened.v1");
+    let positions: Vec<u64> = all.iter().map(|event| event["position"].as_u64().unwrap()).collect();
+    assert!(positions.is_sorted_by(|a, b| a < b) && positions[0] >= 1, "{positions:?}");
+
+    let after = started["position"].to_string();
+    assert!(stdout(&server.advisor(&["events", "tail", "--after", &after])).is_empty());
+}
+
+#[test]
+fn a_second_server_on_the_same_data_ends_with_a_sentence_and_the_first_goes_on() {
+    let server = Server::start();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let second = server.advisor(&arguments);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains("in use"), "{}", stderr(&second));
+    assert!(server.advisor(&["events", "tail"]).status.success());
+}
+
+#[tokio::test]
+async fn a_server_is_ready_and_ends_with_0_soon_after_sigterm() {
+    let mut server = Server::start();
+    let http = reqwest::Client::new();
+    for base in [&server.url, &server.admin_url] {
+        for (path, status) in [("/livez", 200), ("/readyz", 200), ("/version", 200)] {
+            assert_eq!(http.get(format!("{base}{path}")).send().await.unwrap().status(), status, "{path}");
+        }
+    }
+    let checks: Value = http.get(format!("{}/readyz?verbose", server.url)).send().await.unwrap().json().await.unwrap();
+    assert!(checks["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{checks}");
+    assert_eq!(http.get(format!("{}/metrics", server.url)).send().await.unwrap().status(), 404);
+    assert_eq!(http.get(format!("{}/metrics", server.admin_url)).send().await.unwrap().status(), 200);
+
+    let (code, took) = server.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(10).min(PATIENCE), "{took:?}");
+}
+
+#[test]
+fn the_description_and_the_version_are_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let document: Value = serde_json::from_str(&stdout(&advisor(directory.path(), &[], &["openapi"]))).unwrap();
+    assert_eq!(document["openapi"].as_str().unwrap().split('.').next(), Some("3"));
+    assert!(document["paths"]["/api/conversations"].is_object());
+    assert!(stdout(&advisor(directory.path(), &[], &["version"])).starts_with("advisor "));
+}
+
+fn own((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,0 +1,182 @@
+//! The binary as a child process in a directory of its own, and clients of it.
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long anything may take that a test waits for.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running server and its data directory; both end with it.
+pub(crate) struct Server {
+    directory: TempDir,
+    variables: Vec<(String, String)>,
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    pub(crate) url: String,
+    pub(crate) admin_url: String,
+}
+
+impl Server {
+    /// A server with the defaults on free ports.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A server with more variables in its environment.
+    pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let (child, stdout, url, admin_url) = spawn(directory.path(), &variables);
+        Self { directory, variables, child, stdout, url, admin_url }
+    }
+
+    /// Kills the process without a word, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the same data, on other ports.
+    pub(crate) fn start_again(&mut self) {
+        let (child, stdout, url, admin_url) = spawn(self.directory.path(), &self.variables);
+        (self.child, self.stdout, self.url, self.admin_url) = (child, stdout, url, admin_url);
+    }
+
+    /// Asks it to end as an operator would, and gives its exit code and how long it took.
+    pub(crate) fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let begun = Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        (self.child.wait().unwrap().code(), begun.elapsed())
+    }
+
+    /// A token of the server's own issuer.
+    pub(crate) fn token(&self, user: &str, more: &[&str]) -> String {
+        let output = self.advisor(&[&["token", "--user", user], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A signed-in client.
+    pub(crate) fn client(&self, user: &str, more: &[&str]) -> Client {
+        Client { http: reqwest::Client::new(), url: self.url.clone(), token: self.token(user, more) }
+    }
+
+    /// An operator command on this server's data directory.
+    pub(crate) fn advisor(&self, arguments: &[&str]) -> Output {
+        advisor(self.directory.path(), &self.variables, arguments)
+    }
+
+    /// The events of a stream, as an operator sees them.
+    pub(crate) fn events(&self, stream: &str) -> Vec<Value> {
+        let output = self.advisor(&["events", "show", stream]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed already; either way nothing of it is left.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The binary stands beside the tests in the target directory.
+pub(crate) fn binary() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let binary = tests.parent().and_then(Path::parent).unwrap().join("advisor");
+    assert!(binary.exists(), "{} is not there: build it first, as ops/check does", binary.display());
+    binary
+}
+
+/// Runs a command of the binary in a clean environment.
+pub(crate) fn advisor(directory: &Path, variables: &[(String, String)], arguments: &[&str]) -> Output {
+    command(directory, variables).args(arguments).output().unwrap()
+}
+
+fn command(directory: &Path, variables: &[(String, String)]) -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(directory).env_clear().env("ADVISOR_DATA_DIR", directory.join("data"));
+    command.envs(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    command
+}
+
+fn spawn(directory: &Path, variables: &[(String, String)]) -> (Child, BufReader<ChildStdout>, String, String) {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("stderr.log")).unwrap();
+    let mut child = command(directory, variables)
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut address = |prefix: &str| {
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let stderr = || std::fs::read_to_string(directory.join("stderr.log")).unwrap_or_default();
+        line.trim().strip_prefix(prefix).unwrap_or_else(|| panic!("{line:?}\n{}", stderr())).to_owned()
+    };
+    let url = address("listening on ");
+    let admin_url = address("admin on ");
+    (child, stdout, url, admin_url)
+}
+
+/// One signed-in device.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) http: reqwest::Client,
+    pub(crate) url: String,
+    pub(crate) token: String,
+}
+
+impl Client {
+    /// The same person after the server has moved.
+    pub(crate) fn at(&self, server: &Server) -> Self {
+        Self { url: server.url.clone(), ..self.clone() }
+    }
+
+    /// A request with the token.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    /// A command that must succeed; gives its answer.
+    pub(crate) async fn command(&self, name: &str, body: &Value) -> Value {
+        let (status, answer) = self.send(Method::POST, &format!("/api/commands/{name}"), Some(body)).await;
+        assert_eq!(status, StatusCode::OK, "{name}: {answer}");
+        answer
+    }
+
+    /// A query that must succeed.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, answer) = self.send(Method::GET, path, None).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
+        answer
+    }
+
+    /// Any request; gives the status and the body, which is null where there is none.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
+        let request = self.request(method, path);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let bytes = response.bytes().await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+}
