@@ -155,7 +155,8 @@ impl<'a> Follow<'a> {
         });
     }
 
-    async fn ring(&self, from: Position, changes: Vec<Change>) {
+    /// Holds the subscription by `&mut`, since it can be sent to another thread and not be shared with one.
+    async fn ring(&mut self, from: Position, changes: Vec<Change>) {
         let mut rest = changes;
         loop {
             let later = rest.split_off(rest.len().min(CHANGES_IN_MESSAGE_MAX));
