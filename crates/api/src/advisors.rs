@@ -2,6 +2,8 @@
 
 mod card;
 pub(crate) mod document;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use card::{AdvisorCard, Cards, ShortCard};
 
@@ -10,6 +12,7 @@ use crate::{
     auth::{MaybeViewer, Viewer},
     command_request::{Body, CommandRequest},
     extract::{Path, RequestBody, negotiate},
+    live::{self, LiveQuery},
     problem::{Code, Problem},
     reading::{MinPosition, shown, tagged},
 };
@@ -26,9 +29,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-
-/// What the queries of advisors answer with.
-const OFFERED: &[&str] = &["application/json"];
 
 /// An advisor's card with what only its own page shows.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

@@ -4,6 +4,8 @@
 //! The client's going away ends the waiting and not the reply, and the same key waits on.
 
 mod reply;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use crate::{
@@ -248,17 +250,5 @@ fn title_of(content: &str) -> String {
     match content.char_indices().nth(TITLE_CHARS) {
         Some((end, _)) => format!("{}...", content.get(..end).unwrap_or(content)),
         None => content.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_title_is_the_first_fifty_characters_and_says_where_it_was_cut() {
-        assert_eq!(title_of("Short"), "Short");
-        assert_eq!(title_of(&"é".repeat(50)), "é".repeat(50));
-        assert_eq!(title_of(&"é".repeat(51)), format!("{}...", "é".repeat(50)));
     }
 }

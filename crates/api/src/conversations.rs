@@ -1,6 +1,8 @@
 //! Conversations: `/api/conversations`.
 
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use rows::{ConversationRowView, ConversationView, ItemRowView, ItemView, StartedView, shown_title};
 
@@ -10,6 +12,7 @@ use crate::{
     auth::Viewer,
     command_request::{Body, CommandRequest},
     extract::{Path, RequestBody, negotiate},
+    live::{self, LiveQuery},
     problem::{Code, Problem},
     reading::{MinPosition, shown, tagged, unread},
     rules::{Rules, TITLE_CHARS_MAX},
@@ -38,7 +41,6 @@ pub(crate) const LIST_MAX: u32 = 50;
 pub(crate) const MESSAGES_MAX: u32 = 1_000;
 /// Most bytes of an id: imported ones are kept as they came.
 const ID_BYTES_MAX: usize = 128;
-const OFFERED: &[&str] = &["application/json"];
 
 /// What a conversation is started with.
 #[derive(Debug, Default)]
@@ -373,19 +375,4 @@ fn changed_view(
         },
         "updated": updated,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_can_be_an_id_is_short_and_plain() {
-        for id in ["0198c2b2-7f0e-7c4e-9b1f-2f1f6d1c3a55", "clx3k9s0h0000", "a"] {
-            assert!(can_be_an_id(id), "{id}");
-        }
-        for id in ["", "a b", "é", "a/b", "a\0b", &"a".repeat(129)] {
-            assert!(!can_be_an_id(id), "{id}");
-        }
-    }
 }

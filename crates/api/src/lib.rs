@@ -23,6 +23,8 @@ mod rules;
 pub mod settings;
 #[cfg(test)]
 mod test_api;
+#[cfg(test)]
+mod test_talk;
 
 pub use health::{Check, CheckFailed};
 pub use layers::RequestId;

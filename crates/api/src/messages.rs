@@ -2,6 +2,8 @@
 
 mod rows;
 mod sending;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use rows::{MessageBody, MessageView, ReplyView};
 pub(crate) use sending::{NewText, Responders, new_message, send, sent, standing_in};
@@ -12,6 +14,7 @@ use crate::{
     command_request::{Body, CommandRequest},
     conversations::cards,
     extract::{CursorKey, PageLimit, Path, Query as QueryString, RequestBody, negotiate},
+    live::{self, LiveQuery},
     problem::{Code, Problem},
     reading::{MinPosition, shown},
     rules::{EDITED_CHARS_MAX, Rules},
@@ -19,7 +22,7 @@ use crate::{
 use advisor_commands::{ConversationCommand, Outcome};
 use advisor_events::{ConversationId, MessageId, ReplyId, UserId, conversation::ConversationEvent};
 use advisor_projections::{
-    Query, advisors as advisor_rows, conversations as conversation_rows,
+    Query, advisors as advisor_rows, changes, conversations as conversation_rows,
     messages::{self as stored, MessageRow},
     replies as reply_rows,
 };
@@ -164,13 +167,19 @@ async fn list_messages(
     asked: PageRequest,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    negotiate(&headers, OFFERED)?;
+    let limit = asked.query.limit.get(PAGE_DEFAULT)?;
+    // What is older than the newest page does not change by what comes.
+    let offered = if asked.query.before.is_none() { live::OFFERED } else { OFFERED };
+    if negotiate(&headers, offered)? == live::EVENT_STREAM {
+        let query = LiveQuery::Messages { conversation_id: asked.id, limit };
+        return live::stream(&api, Some(&viewer), query, &headers).await;
+    }
     let (user_id, key) = (viewer.user_id(), api.settings.cursor_key.clone());
     let before = match &asked.query.before {
         Some(cursor) => Some(opened(&key, user_id, &asked.id, cursor)?),
         None => None,
     };
-    let limit = u32::try_from(asked.query.limit.get(PAGE_DEFAULT)?).unwrap_or(u32::MAX);
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let read = api.read(page(user_id, &asked.id, Page { before, limit }, key)).await?;
     Ok(shown(read.position, read.value.ok_or_else(Problem::conversation_not_found)?))
 }
@@ -255,8 +264,12 @@ pub(crate) async fn delete(
     body: &Body<'_>,
 ) -> Result<Deleted, Problem> {
     let user_id = request.viewer.user_id();
-    let row = request.api.find(|| stored::by_id(user_id, &message_id)).await?;
-    let conversation_id = row.ok_or_else(Problem::message_not_found)?.conversation_id;
+    let here = || stored::by_id(user_id, &message_id).map(|row| row.map(|row| row.conversation_id));
+    let conversation_id = match request.api.find(here).await? {
+        Some(id) => id,
+        // It may have gone by this very command, which is then answered again.
+        None => was_in(request, message_id.as_str()).await?.ok_or_else(Problem::message_not_found)?,
+    };
     let command = ConversationCommand::DeleteMessage { user_id: user_id.clone(), message_id };
     let done = request.ask_conversation(&conversation_id, command, body).await.map_err(of_a_message)?;
     Ok(Deleted { done, conversation_id })
@@ -269,16 +282,24 @@ pub(crate) async fn stop_reply(
     body: &Body<'_>,
 ) -> Result<Outcome<ConversationEvent>, Problem> {
     let user_id = request.viewer.user_id();
-    let place = || {
+    let here = || {
         let running = reply_rows::by_id(user_id, &reply_id).map(|reply| reply.map(|row| row.conversation_id));
         let ended = stored::by_id(user_id, &reply_id.clone().into()).map(|row| row.map(|row| row.conversation_id));
         running.zip(ended).map(|(running, ended)| running.or(ended))
     };
-    let conversation_id = request.api.find(place).await?.ok_or_else(Problem::reply_not_found)?;
+    let conversation_id = match request.api.find(here).await? {
+        Some(id) => id,
+        None => was_in(request, reply_id.as_str()).await?.ok_or_else(Problem::reply_not_found)?,
+    };
     let command = ConversationCommand::StopReply { user_id: user_id.clone(), reply_id };
     request.ask_conversation(&conversation_id, command, body).await.map_err(|problem| {
         if problem.code() == Code::ConversationNotFound { Problem::reply_not_found() } else { problem }
     })
+}
+
+/// The conversation that a message or a reply of the caller was in before it went.
+async fn was_in(request: &CommandRequest, key: &str) -> Result<Option<ConversationId>, Problem> {
+    Ok(request.api.read(changes::conversation_of(request.viewer.user_id(), key)).await?.value)
 }
 
 /// Whoever asks for a message is not told that its conversation has gone.

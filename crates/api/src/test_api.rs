@@ -3,7 +3,12 @@
 use crate::{
     Api, Check, LiveHub, Settings,
     auth::test_issuer::{ATTACKER, CLERK, TestClock, claims_with, issuer},
-    auth::{Authenticator, clerk::IssuerKeys, registration::Registration},
+    auth::{
+        Authenticator,
+        clerk::{Issuer, IssuerKeys},
+        registration::Registration,
+        roles::RoleRules,
+    },
     extract::CursorKey,
 };
 use advisor_bus::{Bus, InProcessBus};
@@ -18,7 +23,7 @@ use axum::{Router, body::Body};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -26,6 +31,9 @@ use tokio_util::{
 };
 use tower::ServiceExt;
 use uuid::Uuid;
+
+/// Who runs the system here.
+pub(crate) const OPERATOR: &str = "operator";
 
 /// An API with everything behind it. The runner ends with it.
 pub(crate) struct TestApi {
@@ -72,9 +80,11 @@ impl TestApi {
         let live = LiveHub::new(reader.clone(), Arc::clone(&bus));
         TaskTracker::new().spawn(Arc::clone(&live).run(runner.clone()));
         let keys_of_issuer = IssuerKeys::from_pem(&CLERK.public_pem()).unwrap();
+        let operators = HashSet::from([OPERATOR.into()]);
+        let issuer = Issuer { roles: RoleRules { operators, ..RoleRules::default() }, ..issuer(keys_of_issuer) };
         let people = Arc::<Commands>::clone(&commands);
         let authenticator =
-            Authenticator::new(vec![issuer(keys_of_issuer)], Registration::new(people), Arc::clone(&shared_clock));
+            Authenticator::new(vec![issuer], Registration::new(people), Arc::clone(&shared_clock));
         let mut settings = Settings::new(CursorKey::from_bytes([9; 32]), vec!["https://app.example.com".to_owned()]);
         settings.position_wait = Duration::from_millis(500);
         let api = Api {
