@@ -4,19 +4,20 @@ use super::{
     scripted_model::{Play, ScriptedModel},
     world::{World, conversation, options, stream, user},
 };
-use crate::model::ModelError;
+use crate::{Options, make_title::TitleOptions, model::ModelError};
 use advisor_commands::ConversationCommand;
 use advisor_events::{
     Event,
     conversation::{ConversationEvent, TitleSource},
 };
 use advisor_projections::conversations;
+use std::time::Duration;
 
 #[tokio::test]
 async fn after_four_messages_a_title_is_made_once() {
     let world = World::open().await;
     let model = ScriptedModel::new([Play::Says("Title: Seed Round, & \"how to\" raise it now!")]);
-    let worker = world.start(&model, options());
+    let worker = world.start(&model, making_titles());
     talk(&world).await;
     let row = world
         .seen(
@@ -36,7 +37,7 @@ async fn after_four_messages_a_title_is_made_once() {
 async fn a_title_that_the_user_has_set_stays() {
     let world = World::open().await;
     let model = ScriptedModel::new([Play::Says("Something")]);
-    let worker = world.start(&model, options());
+    let worker = world.start(&model, making_titles());
     world.send("m0", "Hello?", &[]).await;
     let title = "A title of my own that is much longer than it has to be".to_owned();
     world.command(ConversationCommand::Rename { user_id: user(), title }).await.unwrap();
@@ -52,7 +53,7 @@ async fn a_model_that_fails_is_asked_for_a_title_a_few_times() {
     let failing = || Play::Fails(ModelError::Refused(400));
     let plays = [Play::Says("a"), Play::Says("b"), failing(), Play::Says("..."), Play::Says("Good Title")];
     let model = ScriptedModel::new(plays);
-    let worker = world.start(&model, options());
+    let worker = world.start(&model, making_titles());
     talk(&world).await;
     world
         .seen(
@@ -62,6 +63,12 @@ async fn a_model_that_fails_is_asked_for_a_title_a_few_times() {
         .await;
     worker.shut_down().await;
     world.close().await;
+}
+
+fn making_titles() -> Options {
+    let titles =
+        TitleOptions { look: Duration::from_millis(50), pause: Duration::from_millis(10), ..TitleOptions::default() };
+    Options { titles, ..options() }
 }
 
 /// Two messages and their replies.

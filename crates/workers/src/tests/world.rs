@@ -81,7 +81,7 @@ pub(super) fn document(name: &str) -> Value {
     json!({"persona": {"name": name, "title": "Analyst"}})
 }
 
-/// Short times, so that a test that waits for one is quick.
+/// Short times, so that a test that waits for one is quick; and no titles.
 pub(super) fn options() -> Options {
     let beats = BeatOptions {
         write: Duration::from_millis(20),
@@ -95,8 +95,7 @@ pub(super) fn options() -> Options {
         beats,
         ..ReplyOptions::default()
     };
-    let titles =
-        TitleOptions { look: Duration::from_millis(50), pause: Duration::from_millis(10), ..TitleOptions::default() };
+    let titles = TitleOptions { parallel_max: 0, ..TitleOptions::default() };
     Options { replies, titles }
 }
 
