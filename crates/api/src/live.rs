@@ -249,3 +249,6 @@ fn reconnect_after() -> Duration {
     let span = RECONNECT_AFTER_MS.end - RECONNECT_AFTER_MS.start;
     Duration::from_millis(RECONNECT_AFTER_MS.start + chance % span)
 }
+
+#[cfg(test)]
+mod tests;
