@@ -76,10 +76,10 @@ async fn get_me(
         return live::stream(&api, Some(&viewer), LiveQuery::Me, &headers).await;
     }
     // A person who has just been registered may not be on the read side yet.
-    let row = api.find(|| users::by_id(viewer.user_id())).await?.ok_or_else(Problem::not_found)?;
+    let read = api.find_at(|| users::by_id(viewer.user_id())).await?;
+    let row = read.value.ok_or_else(Problem::not_found)?;
     let changed_at = row.position;
-    let response = shown(api.reader.position(), view(row, viewer.person().roles));
-    Ok(tagged(response, changed_at))
+    Ok(tagged(shown(read.position, view(row, viewer.person().roles)), changed_at))
 }
 
 /// Both vocabularies of plans; an unknown word is worth what everybody has.

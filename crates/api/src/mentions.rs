@@ -7,7 +7,7 @@ pub(crate) use find::may_mention;
 use crate::{
     Api,
     auth::Viewer,
-    extract::RequestBody,
+    extract::{IdempotencyKey, RequestBody},
     problem::Problem,
     reading::shown,
     rules::{MESSAGE_CHARS_MAX, Rules},
@@ -56,6 +56,8 @@ pub(crate) fn mentioned(text: &str, advisors: &[AdvisorName]) -> Vec<AdvisorId> 
 )]
 async fn find_mentions(
     viewer: Viewer,
+    // Nothing is done, so nothing is remembered; a key that is none is refused all the same.
+    _key: IdempotencyKey,
     State(api): State<Api>,
     RequestBody { value, .. }: RequestBody<MentionsRequest>,
 ) -> Result<Response, Problem> {

@@ -56,16 +56,24 @@ impl Api {
         &self,
         query: impl Fn() -> Query<Option<T>> + Send,
     ) -> Result<Option<T>, Problem> {
+        Ok(self.find_at(query).await?.value)
+    }
+
+    /// The same, and at which position it was read.
+    pub(crate) async fn find_at<T: Send + 'static>(
+        &self,
+        query: impl Fn() -> Query<Option<T>> + Send,
+    ) -> Result<Read<Option<T>>, Problem> {
         let read = self.read(query()).await?;
         if read.value.is_some() {
-            return Ok(read.value);
+            return Ok(read);
         }
         let head = self.head().await?;
         if read.position >= head {
-            return Ok(None);
+            return Ok(read);
         }
         match self.reader.wait_for(head, self.settings.position_wait).await {
-            Waited::Reached(_) | Waited::Expired(_) | Waited::Stalled(_) => Ok(self.read(query()).await?.value),
+            Waited::Reached(_) | Waited::Expired(_) | Waited::Stalled(_) => self.read(query()).await,
         }
     }
 

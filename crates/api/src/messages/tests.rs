@@ -47,6 +47,19 @@ async fn a_message_asks_whom_it_names_or_the_active_one_or_nobody() {
 }
 
 #[tokio::test]
+async fn a_message_that_mentions_and_asks_nobody_needs_nothing_of_the_read_side() {
+    let app = TestApi::with_advisors().await;
+    app.get(ANA, "/api/me").await;
+    app.runner.cancel();
+    let id = app.conversation(ANA).await;
+    let mut body = json!({"conversationId": id, "content": "Hi", "advisorIds": []});
+    assert_eq!(app.command(ANA, "SendMessage", body.clone()).await.status, StatusCode::OK);
+    // Whereas who is asked by default stands there alone.
+    body.as_object_mut().unwrap().remove("advisorIds");
+    assert_eq!(app.command(ANA, "SendMessage", body).await.problem(), (404, "CONVERSATION_NOT_FOUND"));
+}
+
+#[tokio::test]
 async fn a_message_that_does_not_fit_is_refused() {
     let app = TestApi::with_advisors().await;
     let id = app.conversation(ANA).await;
