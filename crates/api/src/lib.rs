@@ -96,7 +96,7 @@ impl FromRef<Api> for CursorKey {
 /// The public listener: the contract's routes, commands, queries, live queries, health.
 pub fn router(api: &Api) -> Router {
     let (router, document) = openapi::describe(routes(&api.settings)).split_for_parts();
-    let router = openapi::serve(router, &document).with_state(api.clone());
+    let router = openapi::serve(router, document).with_state(api.clone());
     layers::surround(router, &api.settings)
 }
 
