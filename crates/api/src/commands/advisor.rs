@@ -58,6 +58,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[utoipa::path(
     post,
     path = "/api/commands/CreateAdvisor",
+    operation_id = "CreateAdvisor",
     tag = "commands",
     request_body(content = Value, description = "An advisor document; unknown fields are kept."),
     responses(
@@ -77,6 +78,7 @@ async fn create_advisor(request: CommandRequest, CommandJson(json): CommandJson)
 #[utoipa::path(
     post,
     path = "/api/commands/ReviseAdvisor",
+    operation_id = "ReviseAdvisor",
     tag = "commands",
     request_body = ReviseAdvisor,
     responses((status = OK, body = CommandAnswer), (status = NOT_FOUND, description = "`ADVISOR_NOT_FOUND`"))
@@ -95,6 +97,7 @@ async fn revise_advisor(
 #[utoipa::path(
     post,
     path = "/api/commands/SetAdvisorStatus",
+    operation_id = "SetAdvisorStatus",
     tag = "commands",
     request_body = SetAdvisorStatus,
     responses(
@@ -119,6 +122,7 @@ async fn set_advisor_status(
 #[utoipa::path(
     post,
     path = "/api/commands/SetAdvisorVisibility",
+    operation_id = "SetAdvisorVisibility",
     tag = "commands",
     request_body = SetAdvisorVisibility,
     responses(

@@ -64,6 +64,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[utoipa::path(
     post,
     path = "/api/commands/StartConversation",
+    operation_id = "StartConversation",
     tag = "commands",
     request_body = StartConversation,
     responses((status = OK, body = CommandAnswer), (status = UNPROCESSABLE_ENTITY, description = "`ADVISOR_NOT_FOUND`, `VALIDATION_ERROR`"))
@@ -85,6 +86,7 @@ async fn start_conversation(
 #[utoipa::path(
     post,
     path = "/api/commands/RenameConversation",
+    operation_id = "RenameConversation",
     tag = "commands",
     request_body = RenameConversation,
     responses((status = OK, body = CommandAnswer), (status = NOT_FOUND, description = "`CONVERSATION_NOT_FOUND`"))
@@ -104,6 +106,7 @@ async fn rename_conversation(
 #[utoipa::path(
     post,
     path = "/api/commands/AssignAdvisor",
+    operation_id = "AssignAdvisor",
     tag = "commands",
     request_body = AssignAdvisor,
     responses(
@@ -127,6 +130,7 @@ async fn assign_advisor(
 #[utoipa::path(
     post,
     path = "/api/commands/DeleteConversation",
+    operation_id = "DeleteConversation",
     tag = "commands",
     request_body = DeleteConversation,
     responses((status = OK, body = CommandAnswer), (status = NOT_FOUND, description = "`CONVERSATION_NOT_FOUND`"))

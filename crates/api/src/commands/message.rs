@@ -67,6 +67,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[utoipa::path(
     post,
     path = "/api/commands/SendMessage",
+    operation_id = "SendMessage",
     tag = "commands",
     request_body = SendMessage,
     responses(
@@ -102,6 +103,7 @@ async fn send_message(
 #[utoipa::path(
     post,
     path = "/api/commands/EditMessage",
+    operation_id = "EditMessage",
     tag = "commands",
     request_body = EditMessage,
     responses((status = OK, body = CommandAnswer), (status = NOT_FOUND, description = "`MESSAGE_NOT_FOUND`"))
@@ -121,6 +123,7 @@ async fn edit_message(
 #[utoipa::path(
     post,
     path = "/api/commands/DeleteMessage",
+    operation_id = "DeleteMessage",
     tag = "commands",
     request_body = DeleteMessage,
     responses((status = OK, body = CommandAnswer), (status = NOT_FOUND, description = "`MESSAGE_NOT_FOUND`"))
@@ -138,6 +141,7 @@ async fn delete_message(
 #[utoipa::path(
     post,
     path = "/api/commands/StopReply",
+    operation_id = "StopReply",
     tag = "commands",
     request_body = StopReply,
     responses(
