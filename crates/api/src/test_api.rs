@@ -83,8 +83,7 @@ impl TestApi {
         let operators = HashSet::from([OPERATOR.into()]);
         let issuer = Issuer { roles: RoleRules { operators, ..RoleRules::default() }, ..issuer(keys_of_issuer) };
         let people = Arc::<Commands>::clone(&commands);
-        let authenticator =
-            Authenticator::new(vec![issuer], Registration::new(people), Arc::clone(&shared_clock));
+        let authenticator = Authenticator::new(vec![issuer], Registration::new(people), Arc::clone(&shared_clock));
         let mut settings = Settings::new(CursorKey::from_bytes([9; 32]), vec!["https://app.example.com".to_owned()]);
         settings.position_wait = Duration::from_millis(500);
         let api = Api {
