@@ -29,7 +29,8 @@ pub enum BusMessage {
 pub struct Changes {
     /// The generation that moved.
     pub generation: u64,
-    /// Its checkpoint before.
+    /// Its checkpoint before; the same as `to` in a message that says only a part of what moved: it follows
+    /// on nothing, and who needs the whole looks by itself.
     pub from: u64,
     /// Its checkpoint now.
     pub to: u64,

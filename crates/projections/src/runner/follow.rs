@@ -157,15 +157,13 @@ impl<'a> Follow<'a> {
 
     /// Holds the subscription by `&mut`, since it can be sent to another thread and not be shared with one.
     async fn ring(&mut self, from: Position, changes: Vec<Change>) {
+        let to = self.checkpoint.position;
+        // A part of many follows on nothing: whoever heard only some of them would not know it otherwise.
+        let from = if changes.len() > CHANGES_IN_MESSAGE_MAX { to } else { from };
         let mut rest = changes;
         loop {
             let later = rest.split_off(rest.len().min(CHANGES_IN_MESSAGE_MAX));
-            let message = Changes {
-                generation: self.checkpoint.generation,
-                from: from.0,
-                to: self.checkpoint.position.0,
-                changes: rest,
-            };
+            let message = Changes { generation: self.checkpoint.generation, from: from.0, to: to.0, changes: rest };
             let rung = self.parts.bus.publish(&Topic::Changes, BusMessage::Changes(Arc::new(message))).await;
             if let Err(error) = rung {
                 // Whoever listens also looks by itself.

@@ -35,6 +35,27 @@ async fn who_comes_back_gets_the_net_effect_of_the_absence_in_one_change() {
 }
 
 #[tokio::test]
+async fn what_happens_while_a_client_connects_is_not_lost() {
+    let test = TestApi::start().await;
+    let id = conversation(&test, "ana").await;
+    let query = format!("/api/conversations/{id}");
+    for round in 0..60 {
+        let words = format!("round {round}");
+        let happening = async {
+            // Each round at another moment of the connecting.
+            for _ in 0..round {
+                tokio::task::yield_now().await;
+            }
+            message(&test, "ana", &id, &words).await
+        };
+        let queries = [query.as_str(), "/api/conversations"];
+        let (mut watcher, _) = tokio::join!(Watcher::of(&test, "ana", &queries), happening);
+        watcher.until(|watcher| watcher.kept.len() == 2).await;
+        watcher.agree(&test, "ana").await;
+    }
+}
+
+#[tokio::test]
 async fn who_comes_back_and_has_missed_nothing_is_told_nothing() {
     let test = TestApi::start().await;
     let id = conversation(&test, "ana").await;

@@ -16,8 +16,8 @@ async fn who_looks_from_the_beginning_hears_every_word_once() {
     assert_eq!(watcher.kept[&query].rows["replies"][&reply]["status"], json!("pending"));
     start_reply(&test, &id, &reply, 1).await;
     watcher.until(|watcher| watcher.kept[&query].rows["replies"][&reply]["status"] == json!("streaming")).await;
-    say(&test, &id, &reply, 1, 0, "Well, ").await;
-    say(&test, &id, &reply, 1, 6, "😀 then").await;
+    say(&test, (&id, &reply), 1, 0, "Well, ").await;
+    say(&test, (&id, &reply), 1, 6, "😀 then").await;
     watcher.until(|watcher| watcher.texts.get(&reply).is_some_and(|(_, text)| text == "Well, 😀 then")).await;
     let deltas = watcher.told.iter().filter(|told| told.name == "delta");
     assert!(deltas.clone().all(|delta| delta.id.is_none()));
@@ -28,7 +28,7 @@ async fn who_looks_from_the_beginning_hears_every_word_once() {
     watcher.until(|watcher| watcher.kept[&query].rows["messages"].contains_key(&reply)).await;
     assert!(watcher.kept[&query].rows["replies"].is_empty());
     // What is said after the end is not passed on.
-    say(&test, &id, &reply, 1, 13, "late").await;
+    say(&test, (&id, &reply), 1, 13, "late").await;
     asked(&test, "ana", &id, "robin").await;
     watcher.agree(&test, "ana").await;
     assert_eq!(watcher.texts[&reply].1, "Well, 😀 then");
@@ -51,8 +51,8 @@ async fn who_joins_in_the_middle_gets_the_draft_from_its_beginning_and_what_foll
         (&json!(reply), &json!(id), &json!(1))
     );
     // One of the pieces overlaps, another is lost and made good by the draft.
-    say(&test, &id, &reply, 1, 6, "😀 th").await;
-    say(&test, &id, &reply, 1, 13, "is").await;
+    say(&test, (&id, &reply), 1, 6, "😀 th").await;
+    say(&test, (&id, &reply), 1, 13, "is").await;
     draft(&test, &id, &reply, 1, "Well, 😀 then th").await;
     watcher.until(|watcher| watcher.texts[&reply].1 == "Well, 😀 then th").await;
 }
@@ -75,12 +75,12 @@ async fn a_higher_attempt_begins_anew() {
     let query = format!("/api/conversations/{id}");
     let mut watcher = Watcher::of(&test, "ana", &[&query]).await;
     watcher.next().await.unwrap();
-    say(&test, &id, &reply, 1, 0, "first try").await;
+    say(&test, (&id, &reply), 1, 0, "first try").await;
     watcher.until(|watcher| watcher.texts.contains_key(&reply)).await;
     start_reply(&test, &id, &reply, 2).await;
     watcher.until(|watcher| watcher.kept[&query].rows["replies"][&reply]["attempt"] == json!(2)).await;
-    say(&test, &id, &reply, 1, 9, "!").await;
-    say(&test, &id, &reply, 2, 0, "second").await;
+    say(&test, (&id, &reply), 1, 9, "!").await;
+    say(&test, (&id, &reply), 2, 0, "second").await;
     watcher.until(|watcher| watcher.texts[&reply] == (2, "second".to_owned())).await;
     fail_reply(&test, &id, &reply, 2).await;
     watcher.until(|watcher| watcher.kept[&query].rows["replies"][&reply]["status"] == json!("failed")).await;

@@ -149,25 +149,25 @@ fn context(test: &TestApi, actor: Actor) -> CommandContext {
 }
 
 /// A worker says a piece of a reply.
-pub(crate) async fn say(test: &TestApi, conversation: &str, reply: &str, attempt: u32, offset: u64, text: &str) {
+pub(crate) async fn say(test: &TestApi, (conversation, reply): (&str, &str), attempt: u32, offset: u64, words: &str) {
     let delta = Delta {
         reply_id: ReplyId::from(reply),
         conversation_id: ConversationId::from(conversation),
         attempt,
         offset,
-        text: text.to_owned(),
+        text: words.to_owned(),
     };
     let topic = Topic::Reply(ReplyId::from(reply));
     test.api.bus.publish(&topic, BusMessage::Delta(Arc::new(delta))).await.unwrap();
 }
 
 /// A worker writes the text so far.
-pub(crate) async fn draft(test: &TestApi, conversation: &str, reply: &str, attempt: u32, text: &str) {
+pub(crate) async fn draft(test: &TestApi, conversation: &str, reply: &str, attempt: u32, words: &str) {
     let draft = Draft {
         reply_id: ReplyId::from(reply),
         conversation_id: ConversationId::from(conversation),
         attempt,
-        text: text.to_owned(),
+        text: words.to_owned(),
         beat: 1,
         owner: "w1".to_owned(),
         released: false,
