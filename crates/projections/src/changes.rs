@@ -94,3 +94,135 @@ fn change(row: Row) -> Result<Change, RowError> {
     let mut cells = row.into_cells();
     Ok(Change { feed: cells.text()?, projection: cells.text()?, key: cells.text()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        advisors, conversations,
+        given::{Story, document, opened, read_side::ReadSide, read_side::empty},
+        messages, replies, users,
+    };
+    use advisor_events::{
+        UserId,
+        advisor::{AdvisorEvent, Visibility, VisibilityChanged},
+        conversation::TitleSource,
+    };
+
+    const AT: (&str, &str) = ("c", "ana");
+
+    #[tokio::test]
+    async fn an_advisor_that_becomes_private_is_gone_for_all_but_its_owner() {
+        let private =
+            VisibilityChanged { visibility: Visibility::Private, document: document(Visibility::Private, "Nadia") };
+        let before = opened("this log").advisor("mine", Some("ana"), Visibility::Public);
+        let after = before.clone().advisor_event("mine", Some("ana"), AdvisorEvent::VisibilityChanged(private));
+
+        let (side, from) = moved(&before, &after).await;
+
+        let seen = |viewer: Option<&'static str>| {
+            let viewer = viewer.map(UserId::from);
+            let query = advisors::changed(viewer.as_ref(), from);
+            let side = &side;
+            async move {
+                side.read(query).await.into_iter().map(|change| (change.key, change.row.is_some())).collect::<Vec<_>>()
+            }
+        };
+        let (gone, kept) = (vec![("mine".to_owned(), false)], vec![("mine".to_owned(), true)]);
+        assert_eq!(seen(None).await, gone);
+        assert_eq!(seen(Some("ben")).await, gone);
+        assert_eq!(seen(Some("ana")).await, kept);
+    }
+
+    #[tokio::test]
+    async fn what_changed_in_one_conversation_is_told_with_the_rows_as_they_are_now() {
+        let before =
+            opened("this log").started("c", "ana").sent(AT, "m", &["r"]).sent(AT, "gone", &[]).started("other", "ana");
+        let after = before
+            .clone()
+            .edited(AT, "m", "first")
+            .edited(AT, "m", "second")
+            .message_deleted(AT, "gone")
+            .completed(AT, "r", "an answer")
+            .sent(("other", "ana"), "elsewhere", &["s"]);
+
+        let (side, from) = moved(&before, &after).await;
+
+        let (ana, c) = ("ana".into(), "c".into());
+        let rows = side.read(messages::changed(&ana, &c, from)).await;
+        let texts: Vec<_> = rows
+            .iter()
+            .map(|change| (change.key.as_str(), change.row.as_ref().map(|row| row.content.as_str())))
+            .collect();
+        assert_eq!(texts, [("gone", None), ("m", Some("second")), ("r", Some("an answer"))]);
+        let rows = side.read(replies::changed(&ana, &c, from)).await;
+        assert_eq!(
+            rows.iter().map(|change| (change.key.as_str(), change.row.is_some())).collect::<Vec<_>>(),
+            [("r", false)]
+        );
+        let one = side.read(conversations::changed_one(&ana, &c, from)).await;
+        assert_eq!(one.len(), 1);
+        assert_eq!(one[0].row.as_ref().unwrap().message_count, 2);
+        assert_eq!(side.read(conversations::changed(&ana, from)).await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_deletion_of_a_conversation_is_told_by_itself_alone() {
+        let before = opened("this log").started("c", "ana").sent(AT, "m", &["r"]);
+
+        let (side, from) = moved(&before, &before.clone().deleted(AT)).await;
+
+        let all = side.read(between(&["ana", PUBLIC], from, side.reader().position())).await;
+        assert_eq!(all, [Change { feed: "ana".into(), projection: "conversations".into(), key: "c".into() }]);
+        let gone = side.read(conversations::changed_one(&"ana".into(), &"c".into(), from)).await;
+        assert_eq!(gone, [Changed { key: "c".to_owned(), row: None }]);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_of_what_is_somebody_elses() {
+        let before = opened("this log").registered("ana").started("c", "ana");
+        let after = before.clone().renamed("c", "ana", "A title", TitleSource::User).sent(AT, "m", &["r"]);
+
+        let (side, from) = moved(&before, &after).await;
+
+        let (ben, c) = ("ben".into(), "c".into());
+        assert!(side.read(conversations::changed(&ben, from)).await.is_empty());
+        assert!(side.read(conversations::changed_one(&ben, &c, from)).await.is_empty());
+        assert!(side.read(messages::changed(&ben, &c, from)).await.is_empty());
+        assert!(side.read(replies::changed(&ben, &c, from)).await.is_empty());
+        assert!(side.read(users::changed(&ben, from)).await.is_empty());
+        assert!(side.read(between(&["ben", PUBLIC], from, side.reader().position())).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_person_is_told_of_their_own_row_and_of_its_end() {
+        let before = opened("this log").registered("ana");
+        let (side, from) = moved(&before, &before.clone().user_deleted("ana")).await;
+
+        let told = side.read(users::changed(&"ana".into(), from)).await;
+
+        assert_eq!(told, [Changed { key: "ana".to_owned(), row: None }]);
+    }
+
+    #[tokio::test]
+    async fn failed_replies_that_the_next_message_takes_away_are_told_of() {
+        let failed = advisor_events::conversation::ReplyFailure::AiApiError;
+        let before = opened("this log").started("c", "ana").sent(AT, "m", &["r"]).failed(AT, "r", failed);
+
+        let (side, from) = moved(&before, &before.clone().sent(AT, "n", &[])).await;
+
+        let told = side.read(replies::changed(&"ana".into(), &"c".into(), from)).await;
+        assert_eq!(told, [Changed { key: "r".to_owned(), row: None }]);
+    }
+
+    /// A read side that has lived through a story, and where it stood when only the beginning had been told.
+    async fn moved(before: &Story, after: &Story) -> (ReadSide, Position) {
+        let side = empty().await;
+        before.append_to(side.log.as_ref(), side.keys.as_ref()).await;
+        let running = side.run().await;
+        let from = side.reach_head().await;
+        side.tell(after).await;
+        running.stop().await;
+        (side, from)
+    }
+}

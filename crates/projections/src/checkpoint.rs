@@ -68,8 +68,8 @@ pub(crate) async fn take_over(store: &dyn Store) -> Result<Checkpoint, StoreErro
 
 /// The checkpoint as it is.
 pub(crate) async fn load(store: &dyn Store) -> Result<Checkpoint, StoreError> {
-    let (statements, decode) = read().into_parts();
-    Ok(decode(store.read(statements).await?)?)
+    let (statements, decoder) = read().into_parts();
+    Ok(decoder.decode(store.read(statements).await?)?)
 }
 
 /// The step of a write that moves the checkpoint, if it still stands where the write began.

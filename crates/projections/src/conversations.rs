@@ -322,3 +322,83 @@ pub(crate) fn ids_json<T>(ids: &[T], as_str: fn(&T) -> &str) -> String {
     }
     serde_json::Value::from(ids.iter().map(as_str).collect::<Vec<_>>()).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{opened, read_side::told, recorded_at};
+    use advisor_events::advisor::Visibility;
+
+    #[tokio::test]
+    async fn a_list_begins_with_what_changed_last_and_shows_the_advisor_that_is_seen() {
+        let story = opened("this log")
+            .advisor("nadia", None, Visibility::Public)
+            .started("a", "ana")
+            .started("b", "ana")
+            .started("bens", "ben")
+            .sent(("a", "ana"), "m", &[]);
+        let (side, _) = told(&story).await;
+
+        let items = side.read(of_user(&"ana".into(), 50)).await;
+
+        let ids: Vec<_> = items.iter().map(|item| item.conversation.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b"]);
+        let card = items[0].active_advisor.as_ref().unwrap();
+        assert_eq!((card.name.as_str(), card.title.as_str()), ("Nadia Okafor", "Coach"));
+        assert_eq!(side.read(of_user(&"ana".into(), 1)).await.len(), 1);
+        assert_eq!(side.read(count_of_user(&"ana".into(), 50)).await, 2);
+        assert_eq!(side.read(count_of_user(&"ana".into(), 1)).await, 1);
+    }
+
+    #[tokio::test]
+    async fn an_advisor_that_its_viewer_does_not_see_is_no_card() {
+        let story = opened("this log").advisor("nadia", Some("ben"), Visibility::Private).started("a", "ana");
+        let (side, _) = told(&story).await;
+
+        assert_eq!(side.read(of_user(&"ana".into(), 50)).await[0].active_advisor, None);
+    }
+
+    #[tokio::test]
+    async fn the_last_message_is_looked_up_when_the_one_after_it_was_deleted() {
+        let at = ("c", "ana");
+        let long = "é".repeat(101);
+        let story = opened("this log")
+            .started("c", "ana")
+            .sent(at, "m", &[])
+            .edited(at, "m", &long)
+            .sent(at, "n", &[])
+            .message_deleted(at, "n");
+        let (side, _) = told(&story).await;
+
+        let row = side.read(by_id(&"ana".into(), &"c".into())).await.unwrap();
+
+        let last = row.last_message.unwrap();
+        assert_eq!((last.id.as_str(), last.created_at), ("m", recorded_at(3)));
+        assert_eq!(last.content, format!("{}...", "é".repeat(100)));
+        let listed = side.read(of_user(&"ana".into(), 50)).await.remove(0);
+        assert_eq!(listed.conversation.last_message.unwrap(), last);
+        assert_eq!(side.read(by_id(&"ben".into(), &"c".into())).await, None);
+        assert_eq!(side.read(by_id(&"ana".into(), &"none".into())).await, None);
+    }
+
+    #[tokio::test]
+    async fn conversations_that_want_a_title_are_found() {
+        let at = ("c", "ana");
+        let story = (0..4).fold(opened("this log").started("c", "ana").started("d", "ana"), |story, message| {
+            story.sent(at, &format!("m{message}"), &[])
+        });
+        let (side, _) = told(&story).await;
+
+        let wanting = side.read(wanting_title(10)).await;
+
+        assert_eq!(wanting.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["c"]);
+    }
+
+    #[tokio::test]
+    async fn a_conversation_whose_id_fits_no_stream_is_found_by_it() {
+        let story = opened("this log").started("Gespräch 1", "ana");
+        let (side, _) = told(&story).await;
+
+        assert!(side.read(by_id(&"ana".into(), &"Gespräch 1".into())).await.is_some());
+    }
+}

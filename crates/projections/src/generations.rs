@@ -42,7 +42,7 @@ impl Generations {
     /// Opens the live generation of a data directory; makes the first one in an empty directory, and the next
     /// one, to be filled from the log, when this build's projections are not those that filled the live one.
     pub async fn open(directory: &Path, side: &SideStore) -> Result<Generation, StoreError> {
-        Self::open_with(directory, side, |path| SqliteOptions::at(path)).await
+        Self::open_with(directory, side, SqliteOptions::at).await
     }
 
     /// The same with limits of one's own.
@@ -76,11 +76,16 @@ impl Generation {
         let tables = all().into_iter().flat_map(|projection| projection.table().create());
         let others = changes::CREATE.into_iter().chain([checkpoint::CREATE]).map(str::to_owned);
         let store = SqliteStore::open(options, tables.chain(others).collect()).await?;
+        Self::over(number, Arc::new(store)).await
+    }
+
+    /// A generation in a store whose tables are there.
+    pub(crate) async fn over(number: u64, store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let begin = Statement::new(checkpoint::BEGIN, vec![number.into(), projection::layout().into()]);
         store.write(vec![Write::Run(begin)]).await?;
-        let position = checkpoint::load(&store).await?.position;
+        let position = checkpoint::load(store.as_ref()).await?.position;
         let progress = watch::Sender::new(Progress { generation: number, position, state: State::CatchingUp });
-        Ok(Self(Arc::new(Inner { number, store: Arc::new(store), progress, stall: Mutex::new(None) })))
+        Ok(Self(Arc::new(Inner { number, store, progress, stall: Mutex::new(None) })))
     }
 
     /// Its number: part of every position that a live client resumes from.
@@ -126,7 +131,7 @@ pub fn dump() -> Query<Vec<u8>> {
 }
 
 /// The cells as one line of JSON.
-fn line(row: Row) -> String {
+pub(crate) fn line(row: Row) -> String {
     let cells = row.0.into_iter().map(|value| match value {
         Value::Null => serde_json::Value::Null,
         Value::Int(int) => int.into(),
@@ -149,4 +154,40 @@ fn remove(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_directory_keeps_its_generation() {
+        let directory = tempfile::tempdir().unwrap();
+        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
+
+        let first = Generations::open(directory.path(), &side).await.unwrap();
+        assert_eq!(first.number(), 1);
+        first.close().await;
+
+        assert_eq!(Generations::open(directory.path(), &side).await.unwrap().number(), 1);
+        assert!(directory.path().join("generation-1.db").exists());
+    }
+
+    #[tokio::test]
+    async fn read_models_of_other_projections_are_filled_anew_in_the_next_generation() {
+        let directory = tempfile::tempdir().unwrap();
+        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
+        let first = Generations::open(directory.path(), &side).await.unwrap();
+        let older = Statement::new("UPDATE checkpoint SET layout = 'users.v0', position = 7", vec![]);
+        first.store().write(vec![Write::Run(older)]).await.unwrap();
+        first.close().await;
+
+        let next = Generations::open(directory.path(), &side).await.unwrap();
+
+        assert_eq!(next.number(), 2);
+        assert_eq!(next.progress().borrow().position, Position::START);
+        assert!(!directory.path().join("generation-1.db").exists());
+        next.close().await;
+        assert_eq!(Generations::open(directory.path(), &side).await.unwrap().number(), 2);
+    }
 }

@@ -11,6 +11,8 @@ pub mod changes;
 pub mod checkpoint;
 pub mod conversations;
 pub mod generations;
+#[cfg(test)]
+mod given;
 pub mod log_identity;
 pub mod messages;
 pub mod projection;

@@ -259,3 +259,64 @@ pub(crate) fn statements() -> Vec<Statement> {
 
 /// Beyond every revision.
 const MAX_REVISION: u64 = i64::MAX.unsigned_abs();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{opened, read_side::told};
+
+    const AT: (&str, &str) = ("c", "ana");
+
+    #[tokio::test]
+    async fn pages_from_the_newest_on_join_without_gap_or_repeat() {
+        let story = (0..7)
+            .fold(opened("this log").started("c", "ana"), |story, message| story.sent(AT, &format!("m{message}"), &[]));
+        let (side, _) = told(&story).await;
+        let (ana, c) = (UserId::from("ana"), ConversationId::from("c"));
+
+        let first = side.read(newest(&ana, &c, 3)).await;
+        let second = side.read(before(&ana, &c, first.messages[0].revision, 3)).await;
+        let third = side.read(before(&ana, &c, second.messages[0].revision, 3)).await;
+
+        assert_eq!((ids(&first.messages), first.has_more), (vec!["m4", "m5", "m6"], true));
+        assert_eq!((ids(&second.messages), second.has_more), (vec!["m1", "m2", "m3"], true));
+        assert_eq!((ids(&third.messages), third.has_more), (vec!["m0"], false));
+        assert!(!side.read(newest(&ana, &c, 7)).await.has_more);
+    }
+
+    #[tokio::test]
+    async fn what_is_somebody_elses_is_not_there() {
+        let (side, _) = told(&opened("this log").started("c", "ana").sent(AT, "m", &[])).await;
+        let (ana, ben) = (UserId::from("ana"), UserId::from("ben"));
+
+        assert!(side.read(newest(&ben, &"c".into(), 10)).await.messages.is_empty());
+        assert_eq!(side.read(by_id(&ben, &"m".into())).await, None);
+        assert!(side.read(by_id(&ana, &"m".into())).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn workers_read_how_a_conversation_began_and_what_came_before_a_message() {
+        let story = (0..5)
+            .fold(opened("this log").started("c", "ana"), |story, message| story.sent(AT, &format!("m{message}"), &[]));
+        let (side, _) = told(&story).await;
+        let last = side.read(find(&"m4".into())).await.unwrap();
+
+        assert_eq!(ids(&side.read(first(&"c".into(), 2)).await), ["m0", "m1"]);
+        assert_eq!(ids(&side.read(history(&"c".into(), last.revision, 2)).await), ["m2", "m3"]);
+    }
+
+    #[tokio::test]
+    async fn a_message_comes_back_as_it_was_stored() {
+        let story = opened("this log").started("c", "ana").sent(AT, "m", &["r"]).completed(AT, "r", "an answer");
+        let (side, _) = told(&story).await;
+
+        let rows = story.fold_with_stride(3);
+        for row in rows.messages.all() {
+            assert_eq!(side.read(find(&row.id)).await.as_ref(), Some(row));
+        }
+    }
+
+    fn ids(messages: &[MessageRow]) -> Vec<&str> {
+        messages.iter().map(|row| row.id.as_str()).collect()
+    }
+}

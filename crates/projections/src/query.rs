@@ -12,6 +12,9 @@ pub struct Query<T> {
     decode: Decode<T>,
 }
 
+/// What is to be made of the answers to a query's statements.
+pub(crate) struct Decoder<T>(Decode<T>);
+
 /// What the statements of a query gave, in their order.
 pub struct Answers(std::vec::IntoIter<Vec<Row>>);
 
@@ -60,8 +63,8 @@ impl<T: Send + 'static> Query<T> {
     }
 
     /// What to read, and what to make of it.
-    pub(crate) fn into_parts(self) -> (Vec<Statement>, impl FnOnce(Vec<Vec<Row>>) -> Result<T, RowError>) {
-        (self.statements, move |answers: Vec<Vec<Row>>| (self.decode)(&mut Answers(answers.into_iter())))
+    pub(crate) fn into_parts(self) -> (Vec<Statement>, Decoder<T>) {
+        (self.statements, Decoder(self.decode))
     }
 }
 
@@ -82,6 +85,13 @@ impl<R: Send + 'static> Query<Option<R>> {
             statements: vec![statement],
             decode: Box::new(move |answers| answers.next()?.into_iter().next().map(decode).transpose()),
         }
+    }
+}
+
+impl<T> Decoder<T> {
+    /// The answer, of the answers to the statements in their order.
+    pub(crate) fn decode(self, answers: Vec<Vec<Row>>) -> Result<T, RowError> {
+        (self.0)(&mut Answers(answers.into_iter()))
     }
 }
 

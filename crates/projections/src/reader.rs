@@ -73,14 +73,14 @@ impl Reader {
 
     /// Runs a query.
     pub async fn run<T: Send + 'static>(&self, query: Query<T>) -> Result<Read<T>, StoreError> {
-        let (query, decode) = query.into_parts();
+        let (query, decoder) = query.into_parts();
         let mut statements = Vec::with_capacity(query.len() + 1);
         statements.push(Statement::new(checkpoint::STAND, Vec::new()));
         statements.extend(query);
         let mut answers = self.generation.store().read(statements).await?.into_iter();
         let stand = answers.next().and_then(|rows| rows.into_iter().next()).ok_or(RowError("checkpoint"))?;
         let (generation, position) = checkpoint::stand(stand)?;
-        Ok(Read { generation, position, value: decode(answers.collect())? })
+        Ok(Read { generation, position, value: decoder.decode(answers.collect())? })
     }
 
     /// Waits until the read side has reached a position that the log has, at most `timeout`. A read side that does

@@ -233,3 +233,49 @@ fn error_word(error: ReplyFailure) -> &'static str {
         ReplyFailure::MessageDeleted => "MESSAGE_DELETED",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{opened, read_side::told};
+
+    #[tokio::test]
+    async fn open_replies_of_all_conversations_come_in_the_order_of_their_asking() {
+        let failed = ReplyFailure::AiApiError;
+        let story = opened("this log")
+            .started("c", "ana")
+            .started("d", "ben")
+            .sent(("d", "ben"), "m", &["z", "y"])
+            .sent(("c", "ana"), "n", &["x", "failed"])
+            .failed(("c", "ana"), "failed", failed)
+            .reply_started(("d", "ben"), "y", 1);
+        let (side, _) = told(&story).await;
+
+        let rows = side.read(open(10)).await;
+
+        assert_eq!(rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["z", "y", "x"]);
+        assert_eq!(side.read(open(1)).await.len(), 1);
+        let of_ana = side.read(of_conversation(&"ana".into(), &"c".into())).await;
+        assert_eq!(of_ana.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["x", "failed"]);
+        assert_eq!(of_ana[1].error, Some(failed));
+        assert!(side.read(of_conversation(&"ben".into(), &"c".into())).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_reply_comes_back_as_it_was_stored() {
+        let at = ("c", "ana");
+        let story = opened("this log")
+            .started("c", "ana")
+            .sent(at, "m", &["r", "s"])
+            .reply_started(at, "r", 1)
+            .stop_requested(at, "r")
+            .failed(at, "s", ReplyFailure::NoAiResponse);
+        let (side, _) = told(&story).await;
+
+        let rows = story.fold_with_stride(3);
+        for row in rows.replies.all() {
+            assert_eq!(side.read(by_id(&"ana".into(), &row.id)).await.as_ref(), Some(row));
+            assert_eq!(side.read(by_id(&"ben".into(), &row.id)).await, None);
+        }
+    }
+}

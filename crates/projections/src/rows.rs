@@ -150,6 +150,15 @@ impl<R: TableRow> TableRows<R> {
         entry?.row.as_ref()
     }
 
+    /// All rows in memory, in the order of their keys.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> Vec<&R> {
+        let mut rows: Vec<_> =
+            self.entries.iter().filter_map(|(key, entry)| Some((key, entry.row.as_ref()?))).collect();
+        rows.sort_by_key(|(key, _)| key.as_str());
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
     fn take(&mut self, writes: &mut TableWrites<R>) {
         for write in writes.0.drain(..) {
             match write {

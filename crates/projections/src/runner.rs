@@ -65,7 +65,7 @@ impl Default for RunnerLimits {
             batch_bytes_max: 4 * 1024 * 1024,
             rows_cached_max: 20_000,
             changes_kept_max: 1_000_000,
-            changes_kept_for: Duration::from_secs(7 * 24 * 3_600),
+            changes_kept_for: Duration::from_hours(7 * 24),
         }
     }
 }

@@ -8,6 +8,7 @@ mod writer;
 
 use crate::store::{Row, Statement, Store, StoreError, Write};
 use async_trait::async_trait;
+use checkpoints::Wal;
 use queue::Queue;
 use rusqlite::{Connection, OpenFlags};
 use std::{
@@ -129,13 +130,13 @@ impl SqliteStore {
     fn open_blocking(options: &SqliteOptions, setup: &[String]) -> Result<Self, StoreError> {
         check_version()?;
         make_private(&options.path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let writer = writing_connection(options)?;
+        let owner = writing_connection(options)?;
         for text in setup {
-            writer.execute_batch(text).map_err(statements::failure)?;
+            owner.execute_batch(text).map_err(|error| statements::failure(&error))?;
         }
         let reads = Arc::new(Queue::new(options.read_queue_max));
         let writes = Arc::new(Queue::new(options.write_queue_max));
-        let checkpoints = Arc::new(checkpoints::Checkpoints::new(options.wal_bytes_max));
+        let checkpoints = Arc::new(checkpoints::Checkpoints::new());
         let mut handles = Vec::with_capacity(options.readers + 2);
         for _ in 0..options.readers.max(1) {
             let (connection, reads) = (reading_connection(options)?, Arc::clone(&reads));
@@ -143,9 +144,17 @@ impl SqliteStore {
         }
         let (connection, shared) = (writing_connection(options)?, Arc::clone(&checkpoints));
         handles.push(spawn("sqlite-checkpoint", move || shared.run(&connection))?);
-        let queue = Arc::clone(&writes);
-        handles.push(spawn("sqlite-write", move || writer::write_until_closed(writer, &queue, &checkpoints))?);
-        Ok(Self(Arc::new(Threads { reads, writes, timeout: options.timeout, handles: Mutex::new(handles) })))
+        let (queue, options) = (Arc::clone(&writes), options.clone());
+        let timeout = options.timeout;
+        let write = move || {
+            let wal = Wal::new(&checkpoints, &options.path, options.wal_bytes_max, options.busy_timeout);
+            writer::write_until_closed(&owner, &queue, wal);
+            checkpoints.close();
+            // Closing the last connection moves what is left of the write-ahead log into the file.
+            drop(owner);
+        };
+        handles.push(spawn("sqlite-write", write)?);
+        Ok(Self(Arc::new(Threads { reads, writes, timeout, handles: Mutex::new(handles) })))
     }
 }
 
@@ -237,7 +246,7 @@ fn writing_connection(options: &SqliteOptions) -> Result<Connection, StoreError>
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = {secure_delete};
              PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF;"
         ))
-        .map_err(statements::failure)?;
+        .map_err(|error| statements::failure(&error))?;
     Ok(connection)
 }
 
@@ -247,9 +256,143 @@ fn reading_connection(options: &SqliteOptions) -> Result<Connection, StoreError>
 }
 
 fn connection(options: &SqliteOptions, flags: OpenFlags, cache_kib: u32) -> Result<Connection, StoreError> {
-    let connection = Connection::open_with_flags(&options.path, flags).map_err(statements::failure)?;
-    connection.busy_timeout(options.busy_timeout).map_err(statements::failure)?;
+    let connection = Connection::open_with_flags(&options.path, flags).map_err(|error| statements::failure(&error))?;
+    connection.busy_timeout(options.busy_timeout).map_err(|error| statements::failure(&error))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
-    connection.execute_batch(&format!("PRAGMA cache_size = -{cache_kib};")).map_err(statements::failure)?;
+    connection
+        .execute_batch(&format!("PRAGMA cache_size = -{cache_kib};"))
+        .map_err(|error| statements::failure(&error))?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Value;
+    use std::borrow::Cow;
+
+    #[tokio::test]
+    async fn placeholders_are_bound_by_their_numbers_wherever_they_stand() {
+        let (_directory, store) = store().await;
+
+        let read = Statement::new("SELECT $2, $1, $2", vec!["one".into(), 2_i64.into()]);
+
+        let answers = store.read(vec![read]).await.unwrap();
+        assert_eq!(answers, [[Row(vec![Value::Int(2), "one".into(), Value::Int(2)])]]);
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_without_a_value_is_an_error() {
+        let (_directory, store) = store().await;
+
+        let error = store.read(vec![Statement::new("SELECT $1, $2", vec![1_i64.into()])]).await.unwrap_err();
+
+        assert!(matches!(error, StoreError::Broken(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_guard_that_finds_no_row_undoes_the_whole_write() {
+        let (_directory, store) = store().await;
+        let guard = Write::Guard(Statement::new("UPDATE numbers SET n = 2 WHERE n = $1", vec![7_i64.into()]));
+
+        let error = store.write(vec![add(1), guard, add(3)]).await.unwrap_err();
+
+        assert!(matches!(error, StoreError::Superseded), "{error:?}");
+        assert!(numbers(&store).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn writes_that_are_committed_together_fail_alone() {
+        let (_directory, store) = store().await;
+        let guard = || Write::Guard(Statement::new("UPDATE numbers SET n = 2 WHERE n = 7", vec![]));
+        let (one, two, three, four) = (vec![add(1)], vec![add(2), guard()], vec![add(3)], vec![add(4)]);
+
+        let results = tokio::join!(store.write(one), store.write(two), store.write(three), store.write(four));
+
+        assert!(results.0.is_ok() && results.1.is_err() && results.2.is_ok() && results.3.is_ok());
+        assert_eq!(numbers(&store).await, [1, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_statement_is_an_error_and_the_store_lives_on() {
+        let (_directory, store) = store().await;
+
+        let wrong = store.write(vec![Write::Run(Statement::new("INSERT INTO nowhere VALUES (1)", vec![]))]).await;
+
+        assert!(matches!(wrong, Err(StoreError::Broken(_))), "{wrong:?}");
+        store.write(vec![add(1)]).await.unwrap();
+        assert_eq!(numbers(&store).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn all_statements_of_a_read_see_the_same_moment() {
+        let (_directory, store) = store().await;
+        let writing = async {
+            for n in 0..300 {
+                store.write(vec![add(n)]).await.unwrap();
+            }
+        };
+        let reading = async {
+            for _ in 0..100 {
+                let count = || Statement::new("SELECT count(*) FROM numbers", vec![]);
+                let answers = store.read(vec![count(), count(), count()]).await.unwrap();
+                assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+            }
+        };
+
+        tokio::join!(writing, reading);
+    }
+
+    #[tokio::test]
+    async fn a_closed_store_answers_that_it_is_not_available() {
+        let (directory, store) = store().await;
+        store.write(vec![add(1)]).await.unwrap();
+
+        store.close().await;
+
+        assert!(matches!(store.write(vec![add(2)]).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.read(vec![]).await, Err(StoreError::Unavailable(_))));
+        assert!(!directory.path().join("file.db-wal").exists(), "a clean close leaves one file");
+    }
+
+    #[tokio::test]
+    async fn the_write_ahead_log_is_moved_into_the_file_and_kept_short() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file.db");
+        let options = SqliteOptions { wal_bytes_max: 256 * 1_024, ..SqliteOptions::at(&path) };
+        let store = SqliteStore::open(options, vec![CREATE.to_owned()]).await.unwrap();
+
+        for round in 0..100 {
+            let params = (0..2_000).map(|n| vec![Value::Int(round * 2_000 + n)]).collect();
+            store.write(vec![Write::Each { sql: Cow::Borrowed(ADD), params }]).await.unwrap();
+        }
+
+        // How soon depends on the disk; the writes that go on meanwhile are what cuts it.
+        let wal = path.with_extension("db-wal");
+        let short = async {
+            while fs::metadata(&wal).unwrap().len() > 256 * 1_024 {
+                store.write(vec![add(0)]).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), short).await.expect("the log is cut");
+    }
+
+    const CREATE: &str = "CREATE TABLE IF NOT EXISTS numbers (n BIGINT NOT NULL)";
+    const ADD: &str = "INSERT INTO numbers (n) VALUES ($1)";
+
+    async fn store() -> (tempfile::TempDir, SqliteStore) {
+        let directory = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::at(directory.path().join("file.db"));
+        let store = SqliteStore::open(options, vec![CREATE.to_owned()]).await.unwrap();
+        (directory, store)
+    }
+
+    fn add(n: i64) -> Write {
+        Write::Run(Statement::new(ADD, vec![n.into()]))
+    }
+
+    async fn numbers(store: &SqliteStore) -> Vec<i64> {
+        let answers = store.read(vec![Statement::new("SELECT n FROM numbers ORDER BY n", vec![])]).await.unwrap();
+        answers.into_iter().flatten().map(|row| row.into_cells().int().unwrap()).collect()
+    }
 }

@@ -178,3 +178,61 @@ fn with_profile(row: UserRow, profile: &Profile) -> UserRow {
 fn touched(row: &UserRow, fact: &Fact) -> UserRow {
     UserRow { updated_at: fact.recorded_at, position: fact.position, ..row.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{recorded_at, story};
+    use advisor_events::user::PlanChanged;
+
+    #[test]
+    fn a_registered_person_has_a_row() {
+        let rows = story().registered("ana").fold();
+
+        let ana = rows.users.get("user-ana").unwrap();
+        assert_eq!(ana.email.as_deref(), Some("ana@example.org"));
+        assert_eq!((ana.plan.as_str(), ana.created_at), ("free", recorded_at(1)));
+    }
+
+    #[test]
+    fn a_profile_is_replaced_as_a_whole() {
+        let profile = Profile { email: None, name: Some("Ana B.".to_owned().into()), image: None };
+        let event = UserEvent::ProfileChanged(advisor_events::user::ProfileChanged { profile });
+        let rows = story().registered("ana").user("ana", event).fold();
+
+        let ana = rows.users.get("user-ana").unwrap();
+        assert_eq!((ana.email.as_deref(), ana.name.as_deref()), (None, Some("Ana B.")));
+        assert_eq!((ana.created_at, ana.updated_at), (recorded_at(1), recorded_at(2)));
+    }
+
+    #[test]
+    fn a_plan_is_kept_as_its_word() {
+        let event = UserEvent::PlanChanged(PlanChanged { plan: "enterprise".into() });
+        let rows = story().registered("ana").user("ana", event).fold();
+
+        assert_eq!(rows.users.get("user-ana").unwrap().plan, "enterprise");
+    }
+
+    #[test]
+    fn who_is_deleted_leaves_nothing_anywhere() {
+        let at = ("c", "ana");
+        let rows = story()
+            .registered("ana")
+            .registered("ben")
+            .advisor("mine", Some("ana"), advisor_events::advisor::Visibility::Private)
+            .advisor("for-all", Some("ana"), advisor_events::advisor::Visibility::Public)
+            .started("c", "ana")
+            .sent(at, "m", &["r"])
+            .started("d", "ben")
+            .sent(("d", "ben"), "n", &["s"])
+            .user_deleted("ana")
+            .fold();
+
+        assert_eq!(rows.users.all().len(), 1);
+        assert_eq!(rows.advisors.all()[0].id.as_str(), "for-all");
+        assert_eq!(rows.advisors.all().len(), 1);
+        assert!(rows.conversations.all().iter().all(|row| row.user_id.as_str() == "ben"));
+        assert!(rows.messages.all().iter().all(|row| row.user_id.as_str() == "ben"));
+        assert!(rows.replies.all().iter().all(|row| row.user_id.as_str() == "ben"));
+    }
+}

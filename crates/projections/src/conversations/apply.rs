@@ -120,8 +120,10 @@ fn change(row: &mut ConversationRow, event: &ConversationEvent, context: &Contex
             }
         }
         ConversationEvent::ReplyFailed(event) => fail(row, event, context),
-        ConversationEvent::ReplyStarted(_) | ConversationEvent::ReplyStopRequested(_) => return Touch::Silent,
-        ConversationEvent::Started(_) | ConversationEvent::Deleted(_) => return Touch::Silent,
+        ConversationEvent::ReplyStarted(_)
+        | ConversationEvent::ReplyStopRequested(_)
+        | ConversationEvent::Started(_)
+        | ConversationEvent::Deleted(_) => return Touch::Silent,
     }
     Touch::Told
 }
@@ -177,4 +179,148 @@ fn wants_title(row: &ConversationRow) -> bool {
         Some(title) => title.chars().count() > TITLE_CHARS_MAX,
     };
     row.title_source.is_none() && row.message_count >= TITLE_MESSAGES_MIN && is_poor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{Story, recorded_at, story};
+    use advisor_eventlog::Position;
+    use advisor_events::conversation::TitleSource;
+
+    const AT: (&str, &str) = ("c", "ana");
+
+    #[test]
+    fn a_started_conversation_is_empty() {
+        let row = conversation(&story().started("c", "ana"));
+
+        assert_eq!((row.message_count, row.last_message, row.wants_title), (0, None, false));
+        assert_eq!((row.created_at, row.updated_at, row.position), (recorded_at(1), recorded_at(1), Position(1)));
+    }
+
+    #[test]
+    fn messages_and_replies_that_ended_as_one_are_counted() {
+        let row = conversation(&two_messages());
+
+        assert_eq!(row.message_count, 2);
+        let last = row.last_message.unwrap();
+        assert_eq!(
+            (last.content.as_str(), last.sender, last.created_at),
+            ("an answer", Sender::Advisor, recorded_at(3))
+        );
+        assert_eq!((row.updated_at, row.position), (recorded_at(3), Position(3)));
+    }
+
+    #[test]
+    fn a_stopped_reply_without_text_is_no_message() {
+        let asked = story().started("c", "ana").sent(AT, "m", &["r"]);
+
+        assert_eq!(conversation(&asked.clone().stopped(AT, "r", "")).message_count, 1);
+        assert_eq!(conversation(&asked.stopped(AT, "r", "half")).message_count, 2);
+    }
+
+    #[test]
+    fn a_long_last_message_is_shown_by_its_first_hundred_characters() {
+        let long = "é".repeat(101);
+        let row = conversation(&story().started("c", "ana").sent(AT, "m", &[]).edited(AT, "m", &long));
+
+        assert_eq!(row.last_message.unwrap().content, format!("{}...", "é".repeat(100)));
+    }
+
+    #[test]
+    fn deleting_the_last_message_leaves_it_to_queries_to_find_the_one_before() {
+        let row = conversation(&two_messages().message_deleted(AT, "r"));
+
+        assert_eq!((row.message_count, row.last_message), (1, None));
+    }
+
+    #[test]
+    fn deleting_an_earlier_message_leaves_the_last_one() {
+        let row = conversation(&two_messages().message_deleted(AT, "m"));
+
+        assert_eq!(row.message_count, 1);
+        assert_eq!(row.last_message.unwrap().id.as_str(), "r");
+    }
+
+    #[test]
+    fn deleting_a_message_that_is_not_there_counts_nothing() {
+        let row = conversation(&two_messages().message_deleted(AT, "other"));
+
+        assert_eq!(row.message_count, 2);
+    }
+
+    #[test]
+    fn beginning_a_reply_moves_the_position_and_not_the_time() {
+        let row = conversation(&story().started("c", "ana").sent(AT, "m", &["r"]).reply_started(AT, "r", 1));
+
+        assert_eq!((row.position, row.updated_at), (Position(3), recorded_at(2)));
+    }
+
+    #[test]
+    fn four_messages_under_a_poor_title_want_a_better_one() {
+        let long = "A title of thirty-one character";
+        assert_eq!(long.chars().count(), 31);
+        for title in ["", "New Conversation", long] {
+            let story = story().conversation("c", "ana", started_as(title)).sent(AT, "1", &[]).sent(AT, "2", &[]);
+            assert!(!conversation(&story.clone().sent(AT, "3", &[])).wants_title, "{title}");
+            assert!(conversation(&story.sent(AT, "3", &[]).sent(AT, "4", &[])).wants_title, "{title}");
+        }
+    }
+
+    #[test]
+    fn a_good_title_or_one_that_was_set_or_made_before_wants_no_other() {
+        let four = |story: Story| (1..=4).fold(story, |story, message| story.sent(AT, &message.to_string(), &[]));
+        let good = story().conversation("c", "ana", started_as("A title of just thirty letters"));
+        let by_user = story().started("c", "ana").renamed("c", "ana", "New Conversation", TitleSource::User);
+        let made = story().started("c", "ana").renamed("c", "ana", "", TitleSource::Content);
+
+        for story in [good, by_user, made] {
+            assert!(!conversation(&four(story)).wants_title);
+        }
+    }
+
+    #[test]
+    fn a_deleted_conversation_takes_all_that_is_in_it_along() {
+        let rows = two_messages().sent(AT, "n", &["s"]).deleted(AT).fold();
+
+        assert!(rows.conversations.all().is_empty());
+        assert!(rows.messages.all().is_empty());
+        assert!(rows.replies.all().is_empty());
+    }
+
+    #[test]
+    fn what_comes_after_a_deletion_means_nothing() {
+        let rows = two_messages().deleted(AT).sent(AT, "n", &["s"]).completed(AT, "s", "late").fold();
+
+        assert!(rows.conversations.all().is_empty());
+        assert!(rows.messages.all().is_empty());
+        assert!(rows.replies.all().is_empty());
+    }
+
+    #[test]
+    fn a_conversation_whose_id_does_not_fit_a_stream_name_is_found_by_its_stream() {
+        let at = ("Gespräch 1", "ana");
+        let rows = story().started(at.0, at.1).sent(at, "m", &["r"]).completed(at, "r", "text").fold();
+
+        let row = rows.conversations.all()[0];
+        assert_eq!((row.id.as_str(), row.message_count), ("Gespräch 1", 2));
+        assert!(rows.messages.all().iter().all(|message| message.conversation_id == row.id));
+    }
+
+    fn two_messages() -> Story {
+        story().started("c", "ana").sent(AT, "m", &["r"]).completed(AT, "r", "an answer")
+    }
+
+    fn started_as(title: &str) -> ConversationEvent {
+        ConversationEvent::Started(Started {
+            conversation_id: "c".into(),
+            user_id: "ana".into(),
+            title: Some(title.to_owned().into()),
+            active_advisor_id: None,
+        })
+    }
+
+    fn conversation(story: &Story) -> ConversationRow {
+        story.fold().conversations.all()[0].clone()
+    }
 }

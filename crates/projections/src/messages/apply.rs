@@ -205,3 +205,88 @@ fn usage_json(usage: Usage) -> Value {
 fn words(content: &Personal<String>) -> String {
     content.known().cloned().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{Story, recorded_at, story};
+
+    const AT: (&str, &str) = ("c", "ana");
+
+    #[test]
+    fn a_sent_message_is_the_users() {
+        let row = message(&asked(), "m");
+
+        assert_eq!((row.sender, row.content.as_str(), row.created_at), (Sender::User, "text of m", recorded_at(2)));
+        assert_eq!((row.revision, row.text_revision, row.edited_at), (1, 1, None));
+        assert_eq!((row.user_id.as_str(), row.mentions[0].as_str()), ("ana", "nadia"));
+    }
+
+    #[test]
+    fn an_edited_message_keeps_its_place_and_says_where_its_text_stands() {
+        let row = message(&asked().edited(AT, "m", "better"), "m");
+
+        assert_eq!((row.content.as_str(), row.edited_at), ("better", Some(recorded_at(3))));
+        assert_eq!((row.revision, row.text_revision, row.created_at), (1, 2, recorded_at(2)));
+    }
+
+    #[test]
+    fn a_completed_reply_becomes_the_advisors_message() {
+        let row = message(&asked().completed(AT, "r", "an answer"), "r");
+
+        assert_eq!((row.sender, row.advisor_id.unwrap().as_str()), (Sender::Advisor, "nadia"));
+        assert_eq!((row.content.as_str(), row.tokens_used), ("an answer", Some(15)));
+        assert_eq!(
+            row.content_json.unwrap(),
+            json!({
+                "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "estimated": true},
+                "model": "a model",
+                "finishReason": "stop",
+                "isDemo": true,
+            })
+        );
+    }
+
+    #[test]
+    fn a_stopped_reply_becomes_a_message_of_what_had_come() {
+        let row = message(&asked().stopped(AT, "r", "half"), "r");
+
+        assert_eq!((row.content.as_str(), row.tokens_used), ("half", None));
+        assert_eq!(row.content_json.unwrap(), json!({"model": "a model", "finishReason": "stopped"}));
+    }
+
+    #[test]
+    fn a_stopped_reply_of_which_nothing_had_come_becomes_none() {
+        assert_eq!(asked().stopped(AT, "r", "").fold().messages.all().len(), 1);
+    }
+
+    #[test]
+    fn a_deleted_message_is_gone() {
+        assert!(asked().message_deleted(AT, "m").fold().messages.all().is_empty());
+    }
+
+    #[test]
+    fn an_erased_text_is_empty() {
+        let sent = MessageSent {
+            message_id: "m".into(),
+            content: Personal::Erased,
+            content_json: Some(Personal::Erased),
+            mentions: vec![],
+            replies: vec![],
+        };
+        let row =
+            message(&story().started("c", "ana").conversation("c", "ana", ConversationEvent::MessageSent(sent)), "m");
+
+        assert_eq!((row.content.as_str(), row.content_json), ("", None));
+    }
+
+    fn asked() -> Story {
+        story().started("c", "ana").sent(AT, "m", &["r"])
+    }
+
+    fn message(story: &Story, id: &str) -> MessageRow {
+        let rows = story.fold();
+        let messages = rows.messages.all();
+        (*messages.iter().find(|row| row.id.as_str() == id).unwrap()).clone()
+    }
+}

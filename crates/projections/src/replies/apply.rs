@@ -133,3 +133,72 @@ fn started(row: ReplyRow, event: &ReplyStarted) -> ReplyRow {
         ..row
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{Story, story};
+
+    const AT: (&str, &str) = ("c", "ana");
+
+    #[test]
+    fn replies_that_are_asked_for_are_pending_in_their_order() {
+        let rows = story().started("c", "ana").sent(AT, "m", &["b", "a"]).fold();
+
+        let places: Vec<_> = rows.replies.all().iter().map(|row| (row.id.as_str().to_owned(), row.place)).collect();
+        assert_eq!(places, [("a".to_owned(), 1), ("b".to_owned(), 0)]);
+        assert!(rows.replies.all().iter().all(|row| row.status == ReplyStatus::Pending && row.attempt == 0));
+    }
+
+    #[test]
+    fn an_attempt_that_follows_a_release_is_not_counted() {
+        let row = reply(&asked().reply_started(AT, "r", 1).reply_started(AT, "r", 2).reply_started(AT, "r", 3));
+
+        assert_eq!((row.attempt, row.attempts_counted, row.status), (3, 2, ReplyStatus::Streaming));
+        assert_eq!(row.claim.as_deref(), Some("claim 3"));
+    }
+
+    #[test]
+    fn a_stop_that_was_asked_for_is_seen() {
+        assert!(reply(&asked().reply_started(AT, "r", 1).stop_requested(AT, "r")).stop_requested);
+    }
+
+    #[test]
+    fn a_reply_that_has_become_a_message_is_gone() {
+        assert!(asked().completed(AT, "r", "text").fold().replies.all().is_empty());
+        assert!(asked().stopped(AT, "r", "text").fold().replies.all().is_empty());
+        assert!(asked().stopped(AT, "r", "").fold().replies.all().is_empty());
+    }
+
+    #[test]
+    fn a_failed_reply_stays_until_the_next_message() {
+        let failed = asked().failed(AT, "r", ReplyFailure::AiApiError);
+
+        let row = reply(&failed);
+        assert_eq!((row.status, row.error), (ReplyStatus::Failed, Some(ReplyFailure::AiApiError)));
+        let next = failed.sent(AT, "n", &["s"]).fold();
+        let left: Vec<_> = next.replies.all().iter().map(|row| row.id.as_str().to_owned()).collect();
+        assert_eq!(left, ["s"]);
+    }
+
+    #[test]
+    fn a_reply_that_still_runs_stays_when_the_next_message_comes() {
+        assert_eq!(asked().sent(AT, "n", &["s"]).fold().replies.all().len(), 2);
+    }
+
+    #[test]
+    fn a_reply_whose_message_was_deleted_leaves_nothing() {
+        let rows = asked().message_deleted(AT, "m").failed(AT, "r", ReplyFailure::MessageDeleted).fold();
+
+        assert!(rows.replies.all().is_empty());
+        assert!(rows.conversations.all()[0].failed_replies.is_empty());
+    }
+
+    fn asked() -> Story {
+        story().started("c", "ana").sent(AT, "m", &["r"])
+    }
+
+    fn reply(story: &Story) -> ReplyRow {
+        story.fold().replies.all()[0].clone()
+    }
+}

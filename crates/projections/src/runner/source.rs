@@ -2,7 +2,7 @@
 
 use super::RunnerError;
 use crate::projection::Fact;
-use advisor_eventlog::{Position, Recorded, Subscription, SubscriptionEvent};
+use advisor_eventlog::{Recorded, Subscription, SubscriptionEvent};
 use advisor_events::{Event, KeyStore, PersonKey, SealContext, UserId};
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use std::{collections::HashMap, sync::Arc};
@@ -120,12 +120,11 @@ impl Source {
                         self.gathered_bytes += event.data.len() + event.metadata.len();
                         self.gathered.push(event);
                     }
-                    SubscriptionEvent::Checkpoint(Position(_)) => {}
                     SubscriptionEvent::CaughtUp if self.caught_up == CaughtUp::No => {
                         self.caught_up = CaughtUp::Now;
                         return Ok(());
                     }
-                    SubscriptionEvent::CaughtUp => {}
+                    SubscriptionEvent::CaughtUp | SubscriptionEvent::Checkpoint(_) => {}
                 },
             }
         }

@@ -140,3 +140,97 @@ fn select(keys: Vec<Value>) -> Statement {
     let places: Vec<_> = (1..=keys.len()).map(|place| format!("${place}")).collect();
     Statement::new(format!("{SELECT} IN ({})", places.join(", ")), keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SideStore;
+
+    #[tokio::test]
+    async fn a_draft_grows_until_it_is_removed() {
+        let (_directory, side) = side().await;
+        let drafts = side.drafts();
+        let reply = ReplyId::from("r");
+
+        drafts.put(draft("r", 1, "He")).await.unwrap();
+        drafts.put(Draft { beat: 2, ..draft("r", 1, "Hello") }).await.unwrap();
+
+        let stored = drafts.get(&reply).await.unwrap().unwrap();
+        assert_eq!(stored, Draft { beat: 2, ..draft("r", 1, "Hello") });
+        drafts.remove(&reply).await.unwrap();
+        assert_eq!(drafts.get(&reply).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_higher_attempt_replaces_the_draft_and_an_older_or_other_owner_cannot() {
+        let (_directory, side) = side().await;
+        let drafts = side.drafts();
+        let stored = || async { drafts.get(&"r".into()).await.unwrap().unwrap().text };
+
+        drafts.put(draft("r", 2, "second")).await.unwrap();
+        drafts.put(draft("r", 1, "first")).await.unwrap();
+        assert_eq!(stored().await, "second");
+        drafts.put(Draft { owner: "somebody else".into(), ..draft("r", 2, "other") }).await.unwrap();
+        assert_eq!(stored().await, "second");
+        drafts.put(Draft { owner: "somebody else".into(), ..draft("r", 3, "third") }).await.unwrap();
+        assert_eq!(stored().await, "third");
+    }
+
+    #[tokio::test]
+    async fn many_drafts_are_written_and_read_together() {
+        let (_directory, side) = side().await;
+        let drafts = side.drafts();
+        let ids: Vec<ReplyId> = (0..600).map(|number| ReplyId::from(format!("r{number}"))).collect();
+
+        drafts.put_many(ids.iter().map(|id| draft(id.as_str(), 1, "text")).collect()).await.unwrap();
+        drafts.put_many(vec![]).await.unwrap();
+
+        assert_eq!(drafts.get_many(&ids).await.unwrap().len(), 600);
+        assert!(drafts.get_many(&[]).await.unwrap().is_empty());
+        drafts.remove_many(&ids).await.unwrap();
+        assert!(drafts.get_many(&ids).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_written_to_for_long_is_swept_away() {
+        let (_directory, side) = side().await;
+        let drafts = side.drafts();
+        drafts.put(draft("old", 1, "text")).await.unwrap();
+        drafts.put(Draft { updated_at: Timestamp(20), ..draft("new", 1, "text") }).await.unwrap();
+
+        drafts.sweep(Timestamp(20)).await.unwrap();
+
+        let left = drafts.get_many(&["old".into(), "new".into()]).await.unwrap();
+        assert_eq!(left.iter().map(|draft| draft.reply_id.as_str()).collect::<Vec<_>>(), ["new"]);
+    }
+
+    #[tokio::test]
+    async fn drafts_survive_a_restart() {
+        let (directory, side) = side().await;
+        side.drafts().put(draft("r", 1, "text")).await.unwrap();
+        side.close().await;
+
+        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
+
+        assert_eq!(side.drafts().get(&"r".into()).await.unwrap(), Some(draft("r", 1, "text")));
+    }
+
+    async fn side() -> (tempfile::TempDir, SideStore) {
+        let directory = tempfile::tempdir().unwrap();
+        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
+        (directory, side)
+    }
+
+    fn draft(reply: &str, attempt: u32, text: &str) -> Draft {
+        Draft {
+            reply_id: reply.into(),
+            conversation_id: "c".into(),
+            attempt,
+            text: text.to_owned(),
+            beat: 1,
+            owner: "a claim".into(),
+            released: false,
+            updated_at: Timestamp(10),
+        }
+    }
+}

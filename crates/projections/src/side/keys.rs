@@ -141,6 +141,102 @@ pub(crate) fn statements() -> [Statement; 3] {
     [INSERT, DESTROY, FIND].map(|sql| Statement::new(sql, vec![]))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes errors by value.")]
 fn unavailable(error: StoreError) -> KeyError {
     KeyError::Unavailable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    #[tokio::test]
+    async fn a_key_is_made_once_and_survives_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = open(&directory).await;
+        let ana = UserId::from("ana");
+        assert!(keys.find(&ana).await.unwrap().is_none());
+
+        let made = keys.obtain(&ana).await.unwrap();
+        assert_eq!(keys.obtain(&ana).await.unwrap().expose(), made.expose());
+        assert_ne!(keys.obtain(&"ben".into()).await.unwrap().expose(), made.expose());
+        keys.close().await;
+
+        let found = open(&directory).await.find(&ana).await.unwrap().unwrap();
+        assert_eq!(found.expose(), made.expose());
+    }
+
+    #[tokio::test]
+    async fn requests_at_the_same_time_are_given_the_same_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = open(&directory).await;
+        let ana = UserId::from("ana");
+
+        let (one, two, three) = tokio::join!(keys.obtain(&ana), keys.obtain(&ana), keys.obtain(&ana));
+
+        let one = one.unwrap();
+        assert_eq!(one.expose(), two.unwrap().expose());
+        assert_eq!(one.expose(), three.unwrap().expose());
+    }
+
+    #[tokio::test]
+    async fn a_destroyed_key_is_gone_for_ever_and_from_the_file_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let (ana, ben) = (UserId::from("ana"), UserId::from("ben"));
+        let keys = open(&directory).await;
+        keys.obtain(&ana).await.unwrap();
+        keys.obtain(&ben).await.unwrap();
+        let wrapped = wrapped(&keys, &ana).await;
+
+        keys.destroy(&ana).await.unwrap();
+        keys.destroy(&"never-seen".into()).await.unwrap();
+
+        assert!(keys.find(&ana).await.unwrap().is_none());
+        assert!(matches!(keys.obtain(&ana).await, Err(KeyError::Destroyed)));
+        keys.close().await;
+        let bytes = fs::read(directory.path().join("keys.db")).unwrap();
+        assert!(!bytes.windows(wrapped.len()).any(|window| window == wrapped));
+        let keys = open(&directory).await;
+        assert!(matches!(keys.obtain(&ana).await, Err(KeyError::Destroyed)));
+        assert!(matches!(keys.obtain(&"never-seen".into()).await, Err(KeyError::Destroyed)));
+        assert!(keys.find(&ben).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn another_master_key_opens_nothing_and_nothing_is_taken_for_erased() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = open(&directory).await;
+        keys.obtain(&"ana".into()).await.unwrap();
+        keys.close().await;
+
+        let keys = SqliteKeys::open(&directory.path().join("keys.db"), [9; 32]).await.unwrap();
+
+        assert!(matches!(keys.find(&"ana".into()).await, Err(KeyError::Unavailable(_))));
+        assert!(matches!(keys.obtain(&"ana".into()).await, Err(KeyError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn no_key_lies_in_the_file_as_it_is_and_the_file_is_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = open(&directory).await;
+        let key = keys.obtain(&"ana".into()).await.unwrap();
+        for name in ["keys.db", "keys.db-wal"] {
+            let path = directory.path().join(name);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+            let bytes = fs::read(&path).unwrap();
+            assert!(!bytes.windows(32).any(|window| window == key.expose()), "{name}");
+        }
+    }
+
+    async fn open(directory: &tempfile::TempDir) -> SqliteKeys {
+        SqliteKeys::open(&directory.path().join("keys.db"), [3; 32]).await.unwrap()
+    }
+
+    async fn wrapped(keys: &SqliteKeys, person: &UserId) -> Vec<u8> {
+        let answers = keys.store.read(vec![Statement::new(FIND, vec![person.into()])]).await.unwrap();
+        let row = answers.into_iter().flatten().next().unwrap();
+        let Value::Blob(wrapped) = row.into_cells().value().unwrap() else { panic!("a wrapped key") };
+        wrapped
+    }
 }

@@ -2,18 +2,20 @@
 
 use super::statements;
 use rusqlite::Connection;
-use std::sync::{
-    Condvar, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Condvar, Mutex, PoisonError},
+    time::Duration,
 };
 
 /// Rows written between two checkpoints.
 const ROWS_BETWEEN: u64 = 4_000;
+/// How long a commit may be held up by cutting the log.
+const CUT_WAIT: Duration = Duration::from_millis(50);
 
+/// The thread that moves pages while the writer goes on, seen from both.
 pub(super) struct Checkpoints {
-    wal_bytes_max: u64,
-    rows: AtomicU64,
-    is_long: AtomicBool,
     wanted: Mutex<Wanted>,
     rung: Condvar,
 }
@@ -25,35 +27,28 @@ enum Wanted {
     End,
 }
 
+/// The write-ahead log, seen from the writer: when to ask for a checkpoint, and when to cut it itself.
+pub(super) struct Wal<'a> {
+    checkpoints: &'a Checkpoints,
+    path: PathBuf,
+    rows: u64,
+    bytes_max: u64,
+    /// A log that could not be cut is left alone until it has grown to this.
+    cut_at: u64,
+    busy_timeout: Duration,
+}
+
 impl Checkpoints {
-    pub(super) fn new(wal_bytes_max: u64) -> Self {
-        Self {
-            wal_bytes_max,
-            rows: AtomicU64::new(0),
-            is_long: AtomicBool::new(false),
-            wanted: Mutex::new(Wanted::Nothing),
-            rung: Condvar::new(),
-        }
+    pub(super) fn new() -> Self {
+        Self { wanted: Mutex::new(Wanted::Nothing), rung: Condvar::new() }
     }
 
-    /// Called by the writer after each commit. Only the writer can cut a log that has grown too long, because only
-    /// then nobody adds to it.
-    pub(super) fn written(&self, connection: &Connection) {
-        if self.is_long.swap(false, Ordering::Relaxed) {
-            self.checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
-            return;
-        }
-        let rows = connection.total_changes();
-        if rows.saturating_sub(self.rows.load(Ordering::Relaxed)) >= ROWS_BETWEEN {
-            self.rows.store(rows, Ordering::Relaxed);
-            self.want(Wanted::Checkpoint);
-        }
-    }
-
-    /// The thread that moves pages while the writer goes on.
     pub(super) fn run(&self, connection: &Connection) {
         while self.next() == Wanted::Checkpoint {
-            self.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)");
+            if let Err(error) = checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
+                // The log stays as it is, and the next checkpoint finds it.
+                tracing::warn!(error = %statements::failure(&error), "a checkpoint was not made");
+            }
         }
     }
 
@@ -68,26 +63,62 @@ impl Checkpoints {
 
     fn next(&self) -> Wanted {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut wanted =
-            self.rung.wait_while(wanted, |wanted| *wanted == Wanted::Nothing).unwrap_or_else(PoisonError::into_inner);
+        let is_nothing = |wanted: &mut Wanted| *wanted == Wanted::Nothing;
+        let mut wanted = self.rung.wait_while(wanted, is_nothing).unwrap_or_else(PoisonError::into_inner);
         let next = *wanted;
         if next == Wanted::Checkpoint {
             *wanted = Wanted::Nothing;
         }
         next
     }
+}
 
-    fn checkpoint(&self, connection: &Connection, text: &str) {
-        let frames = connection.query_row(text, [], |row| row.get::<_, i64>(1));
-        match frames {
-            Ok(frames) => {
-                let bytes = u64::try_from(frames).unwrap_or(0).saturating_mul(PAGE_BYTES);
-                self.is_long.store(bytes > self.wal_bytes_max, Ordering::Relaxed);
-            }
-            // The log stays as it is, and the next checkpoint finds it.
-            Err(error) => tracing::warn!(error = %statements::failure(error), "a checkpoint was not made"),
+impl<'a> Wal<'a> {
+    pub(super) fn new(checkpoints: &'a Checkpoints, file: &Path, bytes_max: u64, busy_timeout: Duration) -> Self {
+        let mut path = file.as_os_str().to_owned();
+        path.push("-wal");
+        Self { checkpoints, path: path.into(), rows: 0, bytes_max, cut_at: bytes_max, busy_timeout }
+    }
+
+    /// Called after each commit.
+    pub(super) fn written(&mut self, connection: &Connection) {
+        let bytes = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        if bytes > self.cut_at {
+            self.cut(connection, bytes);
+            return;
         }
+        let rows = connection.total_changes();
+        if rows.saturating_sub(self.rows) >= ROWS_BETWEEN {
+            self.rows = rows;
+            self.checkpoints.want(Wanted::Checkpoint);
+        }
+    }
+
+    /// Only the writer can cut a log that grows faster than it is moved, because then nobody adds to it. A reader
+    /// that holds the log is not waited for long.
+    fn cut(&mut self, connection: &Connection, bytes: u64) {
+        let cut = connection.busy_timeout(CUT_WAIT).and_then(|()| {
+            let cut = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+            connection.busy_timeout(self.busy_timeout)?;
+            cut
+        });
+        self.cut_at = match cut {
+            Ok(Cut::Done) => self.bytes_max,
+            Ok(Cut::Held) => bytes + self.bytes_max / 8,
+            Err(error) => {
+                tracing::warn!(error = %statements::failure(&error), "the write-ahead log was not cut");
+                bytes + self.bytes_max / 8
+            }
+        };
     }
 }
 
-const PAGE_BYTES: u64 = 4_096;
+enum Cut {
+    Done,
+    Held,
+}
+
+fn checkpoint(connection: &Connection, text: &str) -> rusqlite::Result<Cut> {
+    let busy = connection.query_row(text, [], |row| row.get::<_, i64>(0))?;
+    Ok(if busy == 0 { Cut::Done } else { Cut::Held })
+}

@@ -25,7 +25,7 @@ impl From<Failed> for StoreError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Guard => Self::Superseded,
-            Failed::Sqlite(error) => failure(error),
+            Failed::Sqlite(error) => failure(&error),
             Failed::Unbound => Self::Broken("a statement has a placeholder without a value".to_owned()),
         }
     }
@@ -71,7 +71,7 @@ pub(super) fn write(connection: &Connection, step: &Write) -> Result<(), Failed>
 }
 
 /// What is wrong, without a word of anybody's: SQLite's messages name texts, tables and columns.
-pub(super) fn failure(error: rusqlite::Error) -> StoreError {
+pub(super) fn failure(error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(
             ErrorCode::DatabaseBusy

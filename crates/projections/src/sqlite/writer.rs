@@ -2,7 +2,7 @@
 
 use super::{
     WriteJob,
-    checkpoints::Checkpoints,
+    checkpoints::Wal,
     queue::Queue,
     statements::{self, Failed},
 };
@@ -12,23 +12,20 @@ use rusqlite::Connection;
 /// Most writes that one commit takes.
 const GROUP_MAX: usize = 128;
 
-pub(super) fn write_until_closed(connection: Connection, writes: &Queue<WriteJob>, checkpoints: &Checkpoints) {
+pub(super) fn write_until_closed(connection: &Connection, writes: &Queue<WriteJob>, mut wal: Wal<'_>) {
     loop {
         let mut jobs = writes.pop_many(GROUP_MAX);
         if jobs.is_empty() {
             break;
         }
         jobs.retain(|job| !job.answer.is_closed());
-        let results = commit(&connection, &jobs);
+        let results = commit(connection, &jobs);
         for (job, result) in jobs.into_iter().zip(results) {
             // Whoever asked may have given up waiting.
             drop(job.answer.send(result));
         }
-        checkpoints.written(&connection);
+        wal.written(connection);
     }
-    checkpoints.close();
-    // Closing the last connection moves what is left of the write-ahead log into the file.
-    drop(connection);
 }
 
 fn commit(connection: &Connection, jobs: &[WriteJob]) -> Vec<Result<(), StoreError>> {
