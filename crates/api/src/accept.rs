@@ -18,6 +18,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// Most bytes of an answer that wait for a client to read, but for the last piece.
+const CONNECTION_BUFFER_BYTES_MAX: usize = 128 * 1024;
+/// A client that acknowledges nothing for so long is gone, whoever did not say so: a heartbeat finds out.
+#[cfg(target_os = "linux")]
+const SILENT_CLIENT_TIMEOUT_MS: u32 = 25_000;
 /// Longest wait before the next attempt to accept after one that failed.
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 const BACK_OFF_MIN: Duration = Duration::from_millis(5);
@@ -76,6 +81,8 @@ impl Listen for TcpListener {
         let (stream, _) = self.accept().await?;
         // Small answers and events leave at once.
         stream.set_nodelay(true)?;
+        #[cfg(target_os = "linux")]
+        rustix::net::sockopt::set_tcp_user_timeout(&stream, SILENT_CLIENT_TIMEOUT_MS)?;
         Ok(stream)
     }
 }
@@ -156,6 +163,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits.headers_max)
+        .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .max_header_size(limits.header_bytes_max);
     let io = TokioIo::new(StallTimeout::new(stream, limits.write_timeout));
     let serving = builder.serve_connection(io, TowerToHyperService::new(router));

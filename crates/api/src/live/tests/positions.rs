@@ -2,7 +2,7 @@
 
 use super::{
     watcher::Watcher,
-    world::{command, conversation, message},
+    world::{command, conversation, message, public_advisor, revise},
 };
 use crate::test_api::TestApi;
 use serde_json::json;
@@ -52,6 +52,28 @@ async fn what_happens_while_a_client_connects_is_not_lost() {
         let (mut watcher, _) = tokio::join!(Watcher::of(&test, "ana", &queries), happening);
         watcher.until(|watcher| watcher.kept.len() == 2).await;
         watcher.agree(&test, "ana").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_ones_own_is_not_lost_behind_what_is_public() {
+    let test = TestApi::start().await;
+    public_advisor(&test, "robin", "Coach").await;
+    let id = conversation(&test, "ana").await;
+    let queries = ["/api/advisors", "/api/conversations"];
+    let mut watcher = Watcher::of(&test, "ana", &queries).await;
+    watcher.until(|watcher| watcher.kept.len() == 2).await;
+    for round in 1..=60 {
+        let (title, words) = (format!("Title {round}"), format!("words {round}"));
+        let both = async {
+            tokio::join!(revise(&test, "robin", &title), message(&test, "ana", &id, &words));
+        };
+        let seen = watcher.until(|watcher| {
+            watcher.kept["/api/advisors"].rows["advisors"]["robin"]["title"] == json!(title)
+                && watcher.kept["/api/conversations"].rows["conversations"][&id]["lastMessage"]["content"]
+                    == json!(words)
+        });
+        tokio::join!(both, seen);
     }
 }
 
