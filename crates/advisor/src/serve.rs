@@ -17,7 +17,9 @@ use advisor_bus::{Bus, InProcessBus};
 use advisor_commands::{Commands, HandlerLimits};
 use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
 use advisor_events::{Clock, KeyStore};
-use advisor_projections::{Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys};
+use advisor_projections::{
+    Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys, SqliteOptions,
+};
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use hkdf::Hkdf;
@@ -110,10 +112,14 @@ async fn serve(config: &Config) -> Result<()> {
     let master_key = master_key::load_or_create(&config.data_dir, config.master_key.as_ref())?;
     let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeys::open(&directory.join("keys.db"), master_key).await?);
     let side = SideStore::open(&directory.join("side.db")).await?;
-    let generation = Generations::open(directory, &side).await?;
+    let generation = Generations::open_with(directory, &side, |path| SqliteOptions {
+        readers: config.limits.read_model_readers,
+        ..SqliteOptions::at(path)
+    })
+    .await?;
 
     // What decides, and the log's opening.
-    let commands = Arc::new(Commands::new(&log, &keys, HandlerLimits::default()));
+    let commands = Arc::new(Commands::new(&log, &keys, handler_limits(config)));
     log_opening::open(&*log, &*clock).await?;
     let seeding = if config.seed { Seeding::SampleAdvisors } else { Seeding::Nothing };
     log_opening::seed(&*log, &commands.advisors, &*clock, seeding).await?;
@@ -178,6 +184,14 @@ impl Running {
             // Why it stopped has been logged, and stands in `/readyz`.
             drop(runner.run(ending).await);
         });
+    }
+}
+
+fn handler_limits(config: &Config) -> HandlerLimits {
+    HandlerLimits {
+        cached_streams_max: config.limits.folds_cached_max,
+        cached_events_max: config.limits.fold_events_cached_max,
+        ..HandlerLimits::default()
     }
 }
 

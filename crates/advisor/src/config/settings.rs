@@ -104,6 +104,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("body_bytes_max", Number, "1048576", "Largest body of a request, in bytes."),
     setting("streams_per_person_max", Number, "20", "Most live streams of one person."),
     setting("append_queue_max", Number, "4096", "Most appends that wait for the log; what comes then is answered 503."),
+    setting("folds_cached_max", Number, "10000", "Most streams of each kind whose state is kept in memory for their next command."),
+    setting("fold_events_cached_max", Number, "250000", "Most events in those states together: what bounds their memory."),
     setting("log_readers", Number, "2", "Threads that read the event log."),
     setting("read_model_readers", Number, "2", "Threads that read the read models."),
     setting("changes_kept_ms", Number, "86400000", "How long a client may be away and still resume a live query, in milliseconds."),
