@@ -208,6 +208,7 @@ async fn a_running_reply_that_is_stopped_keeps_what_it_said_and_closes_the_call(
     assert_eq!(stopped.model.as_deref(), Some("free-model"));
     assert!(stopped.usage.unwrap().estimated);
     assert!(dropped.is_cancelled());
+    world.draft("m1-ada", |draft| draft.is_none()).await;
     worker.shut_down().await;
     world.close().await;
 }
@@ -251,8 +252,22 @@ async fn replies_to_one_message_run_in_parallel_and_those_to_the_next_wait_for_t
     let roles: Vec<_> =
         heard["messages"].as_array().unwrap().iter().map(|turn| turn["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["system", "user", "assistant", "assistant", "user"]);
-    let parallel: Value = serde_json::from_slice(&model.asked()[1]).unwrap();
-    assert_eq!(parallel["messages"].as_array().unwrap().len(), 2, "parallel replies do not hear each other");
+    worker.shut_down().await;
+    world.close().await;
+}
+
+#[tokio::test]
+async fn a_reply_does_not_hear_an_earlier_one_to_the_same_message() {
+    let world = World::open().await;
+    let model = ScriptedModel::new([Play::Says("Hello")]);
+    let one_by_one = ReplyOptions { parallel_max: 1, ..options().replies };
+    let worker = world.start(&model, Options { replies: one_by_one, ..options() });
+    world.send("m1", "Hello?", &["ada", "ben"]).await;
+    world.ended(&["m1-ada", "m1-ben"]).await;
+    for body in model.asked() {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["messages"].as_array().unwrap().len(), 2);
+    }
     worker.shut_down().await;
     world.close().await;
 }
