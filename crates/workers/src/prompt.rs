@@ -1,7 +1,7 @@
 //! What a model is asked, word by word: pure functions from texts to the bytes of a request.
 //!
 //! Templates are append-only, like versions of events: what `reply.v1` makes of the same texts never
-//! changes, so that the bytes of any request can be made again from its manifest ([`rebuild`]).
+//! changes, so that the bytes of any request can be made again from its manifest ([`rebuild()`]).
 //! Roles come from here alone: whatever a text says, it is data.
 
 mod persona;
