@@ -30,7 +30,7 @@ impl SideStore {
     /// Opens the side store's file, and makes it if it is not there.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let setup = [CREATE_POINTER, drafts::CREATE].map(str::to_owned).to_vec();
-        let options = SqliteOptions { readers: 2, cache_kib: 4 * 1_024, ..SqliteOptions::at(path) };
+        let options = SqliteOptions { readers: 2, cache_kib: 16 * 1_024, ..SqliteOptions::at(path) };
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options, setup).await?);
         Ok(Self { drafts: Drafts::new(Arc::clone(&store)), store })
     }

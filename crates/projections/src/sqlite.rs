@@ -45,7 +45,7 @@ pub struct SqliteOptions {
     pub timeout: Duration,
     /// Longest wait for another connection's lock. Default: 5 s.
     pub busy_timeout: Duration,
-    /// Memory for pages of each connection, in KiB. Default: 16 MiB for the writer, a quarter of it for a reader.
+    /// Most memory for pages of each connection, in KiB. Default: 64 MiB for the writer, a sixteenth of it for a reader.
     pub cache_kib: u32,
     /// What the write-ahead log is kept below, about, while no reader holds it. Default: 64 MiB.
     pub wal_bytes_max: u64,
@@ -81,7 +81,7 @@ impl SqliteOptions {
             write_queue_max: 1_024,
             timeout: Duration::from_secs(10),
             busy_timeout: Duration::from_secs(5),
-            cache_kib: 16 * 1_024,
+            cache_kib: 64 * 1_024,
             wal_bytes_max: 64 * 1_024 * 1_024,
         }
     }
@@ -252,7 +252,7 @@ fn writing_connection(options: &SqliteOptions) -> Result<Connection, StoreError>
 
 fn reading_connection(options: &SqliteOptions) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    connection(options, flags, options.cache_kib / 4)
+    connection(options, flags, options.cache_kib / 16)
 }
 
 fn connection(options: &SqliteOptions, flags: OpenFlags, cache_kib: u32) -> Result<Connection, StoreError> {

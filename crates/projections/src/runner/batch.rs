@@ -9,6 +9,9 @@ use crate::{
     table::Concern,
 };
 
+/// Events that are applied without a pause: a millisecond or two.
+const EVENTS_AT_A_STRETCH: usize = 500;
+
 /// Rows that a batch changed, to be told of: each with its table's name.
 pub(super) type Told = Vec<(&'static str, Concern)>;
 
@@ -23,11 +26,15 @@ pub(super) async fn apply(
     }
     load(rows, store).await?;
     let mut writes = Writes::default();
-    for event in events {
-        for projection in all() {
-            projection.apply(&event.fact, rows, &mut writes);
+    for events in events.chunks(EVENTS_AT_A_STRETCH) {
+        for event in events {
+            for projection in all() {
+                projection.apply(&event.fact, rows, &mut writes);
+            }
+            rows.take(&mut writes);
         }
-        rows.take(&mut writes);
+        // While we catch up, others want their turn too.
+        tokio::task::yield_now().await;
     }
     let mut told = Vec::new();
     let steps = rows.tables().into_iter().flat_map(|table| table.flush(&mut told)).collect();

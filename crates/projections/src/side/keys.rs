@@ -47,7 +47,7 @@ impl SqliteKeys {
         let options = SqliteOptions {
             durability: Durability::Commit,
             readers: 2,
-            cache_kib: 2 * 1_024,
+            cache_kib: 16 * 1_024,
             ..SqliteOptions::at(path)
         };
         let store = SqliteStore::open(options, vec![CREATE.to_owned()]).await.map_err(unavailable)?;

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Rows written between two checkpoints.
-const ROWS_BETWEEN: u64 = 4_000;
+const ROWS_BETWEEN: u64 = 10_000;
 /// How long a commit may be held up by cutting the log.
 const CUT_WAIT: Duration = Duration::from_millis(50);
 
