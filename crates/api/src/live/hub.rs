@@ -142,7 +142,7 @@ impl Hub {
     }
 
     /// First the feeds, then how far everything was told: who sees the second has seen the first.
-    fn tell(&self, moved: &HashSet<&str>, to: Position) {
+    pub(super) fn tell(&self, moved: &HashSet<&str>, to: Position) {
         if moved.contains(PUBLIC) {
             let mut places = lock(&self.public_places);
             if places.len() == PUBLIC_PLACES_MAX {
