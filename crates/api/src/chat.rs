@@ -12,7 +12,8 @@ use crate::{
     Api, advisors,
     command_request::{Body, CommandRequest, marked},
     extract::{RequestBody, negotiate},
-    mentions, messages,
+    mentions,
+    messages::{self, Addressed},
     problem::{Code, Problem},
     rules::{MESSAGE_CHARS_MAX, Rules},
 };
@@ -200,7 +201,7 @@ async fn send(
     let command = |responders| ConversationCommand::SendMessage {
         user_id: request.viewer.user_id().clone(),
         start,
-        message: messages::new_message(request, content, None, mentions, responders),
+        message: messages::new_message(request, &id, content, Addressed { mentions, responders }),
     };
     match advisor {
         Ok(advisor) => request.ask_conversation(&id, command(vec![advisor]), &body).await,

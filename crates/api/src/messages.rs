@@ -6,7 +6,7 @@ mod sending;
 mod tests;
 
 pub(crate) use rows::{MessageBody, MessageView, ReplyView};
-pub(crate) use sending::{NewText, Responders, new_message, send, sent, standing_in};
+pub(crate) use sending::{Addressed, NewText, Responders, new_message, send, sent, standing_in};
 
 use crate::{
     Api,

@@ -31,10 +31,10 @@ pub(crate) enum Responders {
     Named(Vec<AdvisorId>),
 }
 
-/// What a message leads to.
-struct Addressed {
-    mentions: Vec<AdvisorId>,
-    responders: Vec<AdvisorId>,
+/// Whom a message mentions, and who shall reply.
+pub(crate) struct Addressed {
+    pub(crate) mentions: Vec<AdvisorId>,
+    pub(crate) responders: Vec<AdvisorId>,
 }
 
 /// Sends a message. One that mentions nobody and asks nobody is not looked at by the read side at all.
@@ -45,10 +45,10 @@ pub(crate) async fn send(
     body: &Body<'_>,
 ) -> Result<Outcome<ConversationEvent>, Problem> {
     match address(request, id, &text).await? {
-        Ok(addressed) => request.ask_conversation(id, command(request, text, addressed), body).await,
+        Ok(addressed) => request.ask_conversation(id, command(request, id, text, addressed), body).await,
         Err(refusal) => {
             let nobody = Addressed { mentions: Vec::new(), responders: Vec::new() };
-            request.repeat_in_conversation(id, command(request, text, nobody), body, refusal).await
+            request.repeat_in_conversation(id, command(request, id, text, nobody), body, refusal).await
         }
     }
 }
@@ -72,32 +72,32 @@ pub(crate) fn sent(outcome: &Outcome<ConversationEvent>) -> Option<&MessageSent>
 }
 
 /// A message of the caller's with ids of its own and of its replies that every repeat makes again.
+/// They are the conversation's too: a key that is used in two of them makes different ones.
 pub(crate) fn new_message(
     request: &CommandRequest,
+    id: &ConversationId,
     content: String,
-    content_json: Option<Value>,
-    mentions: Vec<AdvisorId>,
-    responders: Vec<AdvisorId>,
+    addressed: Addressed,
 ) -> NewMessage {
+    let Addressed { mentions, responders } = addressed;
     let replies = responders.into_iter().enumerate().map(|(place, advisor_id)| RequestedReply {
-        reply_id: ReplyId(request.new_id(&format!("reply {place}"))),
+        reply_id: ReplyId(request.new_id(&format!("reply {place} in {id}"))),
         advisor_id,
     });
     NewMessage {
-        message_id: MessageId(request.new_id("message")),
+        message_id: MessageId(request.new_id(&format!("message in {id}"))),
         content,
-        content_json,
+        content_json: None,
         mentions,
         replies: replies.collect(),
     }
 }
 
-fn command(request: &CommandRequest, text: NewText, addressed: Addressed) -> ConversationCommand {
-    let Addressed { mentions, responders } = addressed;
+fn command(request: &CommandRequest, id: &ConversationId, text: NewText, addressed: Addressed) -> ConversationCommand {
     ConversationCommand::SendMessage {
         user_id: request.viewer.user_id().clone(),
         start: None,
-        message: new_message(request, text.content, text.content_json, mentions, responders),
+        message: NewMessage { content_json: text.content_json, ..new_message(request, id, text.content, addressed) },
     }
 }
 

@@ -47,6 +47,22 @@ async fn a_message_asks_whom_it_names_or_the_active_one_or_nobody() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_used_in_two_conversations_makes_two_messages() {
+    let app = TestApi::with_advisors().await;
+    let mut ids = Vec::new();
+    for text in ["One", "Two"] {
+        let id = app.conversation(ANA).await;
+        let body = json!({"conversationId": id, "content": text});
+        let sent = app.command_as(ANA, "same", "SendMessage", body).await.body["result"].clone();
+        ids.push((sent["messageId"].clone(), sent["replies"][0]["replyId"].clone(), id));
+    }
+    assert_ne!(ids[0].0, ids[1].0);
+    assert_ne!(ids[0].1, ids[1].1);
+    let first = app.get(ANA, &format!("/api/conversations/{}", ids[0].2)).await.body;
+    assert_eq!((&first["messages"][0]["content"], &first["replies"][0]["replyId"]), (&json!("One"), &ids[0].1));
+}
+
+#[tokio::test]
 async fn a_message_that_mentions_and_asks_nobody_needs_nothing_of_the_read_side() {
     let app = TestApi::with_advisors().await;
     app.get(ANA, "/api/me").await;
