@@ -183,7 +183,9 @@ async fn a_document_is_revised_by_its_owner() {
     let app = TestApi::start().await;
     app.command(ANA, "CreateAdvisor", document("nia")).await;
     let revision = json!({"advisorId": "nia", "document": {"persona": {"name": "Nia", "title": "Judge"}}});
-    assert_eq!(app.command(BEN, "ReviseAdvisor", revision.clone()).await.problem(), (404, "ADVISOR_NOT_FOUND"));
+    let foreign = app.command(BEN, "ReviseAdvisor", revision.clone()).await;
+    assert_eq!(foreign.problem(), (404, "ADVISOR_NOT_FOUND"));
+    assert_eq!(foreign.body["error"], json!("ADVISOR_NOT_FOUND"), "the contract's wording is for its own routes");
     let answer = app.command(ANA, "ReviseAdvisor", revision).await;
     assert_eq!((answer.status, &answer.body["result"]), (StatusCode::OK, &json!({})));
     assert_eq!(app.get(ANA, "/api/advisors/nia").await.body["title"], json!("Judge"));

@@ -6,7 +6,7 @@ use crate::{
     advisors::{self, document},
     command_request::{Body, CommandRequest},
     extract::{CommandBody, CommandJson},
-    problem::{Detail, Problem},
+    problem::{Code, Detail, Problem},
 };
 use advisor_commands::AdvisorCommand;
 use advisor_events::{
@@ -89,7 +89,8 @@ async fn revise_advisor(
 ) -> Result<Response, Problem> {
     check_document(&value.document, "/document")?;
     let body = Body { name: "ReviseAdvisor", target: "", json: &json };
-    let revised = advisors::revise(&request, AdvisorId(value.advisor_id), value.document, &body).await?;
+    let id = AdvisorId(value.advisor_id);
+    let revised = advisors::revise(&request, id, value.document, &body).await.map_err(in_a_command)?;
     Ok(answer(&request, &revised.done, json!({})).await)
 }
 
@@ -111,10 +112,11 @@ async fn set_advisor_status(
     CommandBody { value, json }: CommandBody<SetAdvisorStatus>,
 ) -> Result<Response, Problem> {
     let id = AdvisorId(value.advisor_id);
-    advisors::check_operator(&request, &id).await?;
+    advisors::check_operator(&request, &id).await.map_err(in_a_command)?;
     let body = Body { name: "SetAdvisorStatus", target: "", json: &json };
     let command = AdvisorCommand::SetStatus { by: request.caller(), status: value.status };
-    let done = request.ask_advisor(&id, command, &body).await?.map_err(|refusal| request.refused(refusal))?;
+    let done = request.ask_advisor(&id, command, &body).await?;
+    let done = done.map_err(|refusal| in_a_command(request.refused(refusal)))?;
     Ok(answer(&request, &done, json!({})).await)
 }
 
@@ -137,9 +139,9 @@ async fn set_advisor_visibility(
     CommandBody { value, json }: CommandBody<SetAdvisorVisibility>,
 ) -> Result<Response, Problem> {
     let id = AdvisorId(value.advisor_id);
-    advisors::check_operator(&request, &id).await?;
+    advisors::check_operator(&request, &id).await.map_err(in_a_command)?;
     let body = Body { name: "SetAdvisorVisibility", target: "", json: &json };
-    let done = advisors::set_visibility(&request, &id, value.visibility, &body).await?;
+    let done = advisors::set_visibility(&request, &id, value.visibility, &body).await.map_err(in_a_command)?;
     Ok(answer(&request, &done, json!({})).await)
 }
 
@@ -149,4 +151,10 @@ fn check_document(document: &Value, at: &str) -> Result<(), Problem> {
         .map(|(pointer, rule)| Detail::at(format!("{at}{pointer}"), rule))
         .collect();
     if details.is_empty() { Ok(()) } else { Err(Problem::invalid_command(details)) }
+}
+
+/// The contract words this error on its own routes; a command has the code there.
+fn in_a_command(problem: Problem) -> Problem {
+    let contracts = problem.code() == Code::AdvisorNotFound;
+    if contracts { Problem::new(Code::AdvisorNotFound, "Advisor not found") } else { problem }
 }
