@@ -11,6 +11,7 @@
 
 mod architecture;
 mod command_line;
+mod contract;
 mod live_client;
 mod main_job;
 mod model_server;

@@ -87,7 +87,7 @@ async fn bring_advisors(operator: &Client) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "The check script says by a variable where the real documents are.")]
-fn documents() -> PathBuf {
+pub(crate) fn documents() -> PathBuf {
     match std::env::var("ADVISOR_TEST_DATA") {
         Ok(data) => PathBuf::from(data).join("advisors"),
         Err(_) => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/documents")),

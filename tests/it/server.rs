@@ -1,6 +1,9 @@
 //! The binary as a child process in a directory of its own, and clients of it.
 
-use reqwest::{Method, StatusCode};
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    header::{AUTHORIZATION, HeaderMap},
+};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
@@ -74,6 +77,12 @@ impl Server {
         advisor(self.directory.path(), &self.variables, arguments)
     }
 
+    /// An operator command that goes on beside the test.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
+        let mut command = command(self.directory.path(), &self.variables);
+        command.args(arguments).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
     /// The events of a stream, as an operator sees them.
     pub(crate) fn events(&self, stream: &str) -> Vec<Value> {
         let output = self.advisor(&["events", "show", stream]);
@@ -83,6 +92,11 @@ impl Server {
 
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    /// Everything that the server has logged, over all its starts.
+    pub(crate) fn log_text(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("stderr.log")).unwrap()
     }
 }
 
@@ -149,7 +163,7 @@ impl Client {
     }
 
     /// A request with the token.
-    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
     }
 
@@ -167,6 +181,27 @@ impl Client {
         answer
     }
 
+    /// A request with more headers, and its whole answer. Without a token where the client has none.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if !self.token.is_empty() {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Answer::to(request).await
+    }
+
     /// Any request; gives the status and the body, which is null where there is none.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
         let request = self.request(method, path);
@@ -178,5 +213,31 @@ impl Client {
         let status = response.status();
         let bytes = response.bytes().await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    /// The body as JSON; null where it is none.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The answer to a request.
+    pub(crate) async fn to(request: RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { status, headers, text, body }
+    }
+
+    /// A header's text; empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
