@@ -2,7 +2,11 @@
 
 use crate::server::{PATIENCE, Server, advisor};
 use serde_json::{Value, json};
-use std::{process::Output, time::Duration};
+use std::{
+    io::{BufRead, BufReader},
+    process::Output,
+    time::Duration,
+};
 
 #[test]
 fn a_token_stands_alone_on_stdout_before_and_after_the_first_start() {
@@ -104,7 +108,7 @@ async fn events_are_shown_sealed_and_opened_only_when_asked_for() {
 }
 
 #[tokio::test]
-async fn the_tail_of_the_log_begins_after_a_position_and_follows() {
+async fn the_tail_of_the_log_begins_after_a_position() {
     let server = Server::start();
     let user = server.client("user_1", &[]);
     let started = user.command("StartConversation", &json!({})).await;
@@ -115,6 +119,29 @@ async fn the_tail_of_the_log_begins_after_a_position_and_follows() {
 
     let after = started["position"].to_string();
     assert!(stdout(&server.advisor(&["events", "tail", "--after", &after])).is_empty());
+}
+
+#[tokio::test]
+async fn whoever_follows_the_log_sees_what_is_appended_and_ends_with_the_server() {
+    let mut server = Server::start();
+    let user = server.client("user_1", &[]);
+    let started = user.command("StartConversation", &json!({})).await;
+    let after = started["position"].to_string();
+    let mut tail = server.begin(&["events", "tail", "--follow", "--after", &after]);
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+
+    let conversation = &started["result"]["conversationId"];
+    for title in ["One", "Two"] {
+        let body = json!({"conversationId": conversation, "title": title});
+        let renamed = user.command("RenameConversation", &body).await;
+        let event: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(event["position"], renamed["position"]);
+        assert_eq!(event["type"], "conversation.renamed.v1");
+    }
+
+    server.terminate();
+    assert!(lines.next().is_none());
+    assert!(tail.wait().unwrap().success());
 }
 
 #[test]
