@@ -95,7 +95,8 @@ struct Threads {
     reads: Arc<Queue<ReadJob>>,
     writes: Arc<Queue<WriteJob>>,
     timeout: Duration,
-    handles: Mutex<Vec<JoinHandle<()>>>,
+    readers: Mutex<Vec<JoinHandle<()>>>,
+    writers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct ReadJob {
@@ -118,13 +119,11 @@ impl SqliteStore {
 
     /// Ends the threads once they have done what was asked of them.
     pub async fn close(&self) {
+        // A reader that closes last would leave the write-ahead log behind: it may not move it into the file.
         self.0.reads.close();
+        join(&self.0.readers).await;
         self.0.writes.close();
-        let handles = std::mem::take(&mut *self.0.handles.lock().unwrap_or_else(PoisonError::into_inner));
-        let ended = tokio::task::spawn_blocking(move || handles.into_iter().try_for_each(JoinHandle::join)).await;
-        if !matches!(ended, Ok(Ok(()))) {
-            tracing::error!("a thread of a SQLite file has panicked");
-        }
+        join(&self.0.writers).await;
     }
 
     fn open_blocking(options: &SqliteOptions, setup: &[String]) -> Result<Self, StoreError> {
@@ -137,13 +136,13 @@ impl SqliteStore {
         let reads = Arc::new(Queue::new(options.read_queue_max));
         let writes = Arc::new(Queue::new(options.write_queue_max));
         let checkpoints = Arc::new(checkpoints::Checkpoints::new());
-        let mut handles = Vec::with_capacity(options.readers + 2);
+        let (mut reading, mut writing) = (Vec::with_capacity(options.readers), Vec::with_capacity(2));
         for _ in 0..options.readers.max(1) {
             let (connection, reads) = (reading_connection(options)?, Arc::clone(&reads));
-            handles.push(spawn("sqlite-read", move || read_until_closed(&connection, &reads))?);
+            reading.push(spawn("sqlite-read", move || read_until_closed(&connection, &reads))?);
         }
         let (connection, shared) = (writing_connection(options)?, Arc::clone(&checkpoints));
-        handles.push(spawn("sqlite-checkpoint", move || shared.run(&connection))?);
+        writing.push(spawn("sqlite-checkpoint", move || shared.run(&connection))?);
         let (queue, options) = (Arc::clone(&writes), options.clone());
         let timeout = options.timeout;
         let write = move || {
@@ -153,8 +152,14 @@ impl SqliteStore {
             // Closing the last connection moves what is left of the write-ahead log into the file.
             drop(owner);
         };
-        handles.push(spawn("sqlite-write", write)?);
-        Ok(Self(Arc::new(Threads { reads, writes, timeout, handles: Mutex::new(handles) })))
+        writing.push(spawn("sqlite-write", write)?);
+        Ok(Self(Arc::new(Threads {
+            reads,
+            writes,
+            timeout,
+            readers: Mutex::new(readers),
+            writers: Mutex::new(writers),
+        })))
     }
 }
 
@@ -198,6 +203,14 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.reads.close();
         self.writes.close();
+    }
+}
+
+async fn join(handles: &Mutex<Vec<JoinHandle<()>>>) {
+    let handles = std::mem::take(&mut *handles.lock().unwrap_or_else(PoisonError::into_inner));
+    let ended = tokio::task::spawn_blocking(move || handles.into_iter().try_for_each(JoinHandle::join)).await;
+    if !matches!(ended, Ok(Ok(()))) {
+        tracing::error!("a thread of a SQLite file has panicked");
     }
 }
 
