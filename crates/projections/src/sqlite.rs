@@ -157,8 +157,8 @@ impl SqliteStore {
             reads,
             writes,
             timeout,
-            readers: Mutex::new(readers),
-            writers: Mutex::new(writers),
+            readers: Mutex::new(reading),
+            writers: Mutex::new(writing),
         })))
     }
 }
