@@ -89,8 +89,8 @@ impl LiveClient {
     fn change(&mut self, event: &Value) {
         self.moved_to(&event["position"]);
         for change in event["changes"].as_array().unwrap() {
-            let data =
-                self.data.get_mut(change["query"].as_str().unwrap()).expect("a change of a query without snapshot");
+            let query = change["query"].as_str().unwrap();
+            let data = self.data.get_mut(query).expect("a change of a query without snapshot");
             match change["set"].as_str().unwrap() {
                 "conversation" | "me" => merge(data, &change["row"]),
                 // A card that the query's rows name: this client keeps none.
