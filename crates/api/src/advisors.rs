@@ -206,7 +206,10 @@ async fn archive_advisor(request: CommandRequest, Path(id): Path<String>) -> Res
 pub(crate) async fn create(request: &CommandRequest, wanted: Wanted, body: &Body<'_>) -> Result<Created, Problem> {
     let actor = request.advisors_actor().key();
     let fresh = |words: &str| document::new_id(words, &actor, &request.id);
-    let first = wanted.id.clone().unwrap_or_else(|| fresh(&wanted.words));
+    let first = match &wanted.id {
+        Some(id) => id.clone(),
+        None => made_before(request, fresh(&wanted.words)).await?,
+    };
     let second = fresh(first.as_str());
     for id in [first, second] {
         let document = document::with_id(wanted.document.clone(), &id);
@@ -224,6 +227,16 @@ pub(crate) async fn create(request: &CommandRequest, wanted: Wanted, body: &Body
         }
     }
     Err(Problem::new(Code::AdvisorExists, "There is an advisor of this id already.").command_id(&request.id))
+}
+
+/// The id that this command gave to an advisor of another name: there it is known, and refused as another
+/// request under the same key. Otherwise `id`.
+async fn made_before(request: &CommandRequest, id: AdvisorId) -> Result<AdvisorId, Problem> {
+    let Some((_, digits)) = id.as_str().rsplit_once('-') else { return Ok(id) };
+    let names = names(&request.api, &request.viewer).await?;
+    let mut made = names.into_iter().map(|advisor| advisor.id);
+    let before = made.find(|made| made.as_str().rsplit_once('-').is_some_and(|(_, end)| end == digits));
+    Ok(before.unwrap_or(id))
 }
 
 /// Replaces an advisor's document.
