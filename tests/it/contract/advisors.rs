@@ -67,6 +67,7 @@ async fn an_advisor_is_made_by_the_form_changed_and_archived() {
     let archived = ann.delete(&path).await;
     assert_eq!(archived.status, 200);
     assert_shape(&archived.body, &json!({"success": true, "message": "text"}));
+    assert_eq!(ann.delete(&path).await.body, archived.body, "it is archived already");
     assert_eq!(ann.get(&path).await["status"], "archived");
     assert!(!ann.fetch("/api/advisors").await.text.contains(id));
 }

@@ -71,6 +71,35 @@ async fn the_advisor_is_the_mentioned_one_then_the_named_then_the_active_then_th
 }
 
 #[tokio::test]
+async fn a_private_advisor_answers_its_owner_alone() {
+    let server = server();
+    let (ann, bob) = (server.client("ann", &[]), server.client("bob", &[]));
+    ann.command("CreateAdvisor", &sparse("anns-own", "Berta Brecht")).await;
+    let answer = ann.chat(&said("@Berta, hello")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.body["message"]["advisorId"], "anns-own");
+    assert!(answer.body["message"]["content"].as_str().unwrap().contains("Berta Brecht, Coach"));
+    let path = format!("/api/conversations/{}", answer.body["conversation"]["id"].as_str().unwrap());
+    assert_eq!(ann.get(&path).await["messages"][1]["advisor"]["name"], "Berta Brecht");
+    assert_eq!(bob.get("/api/conversations").await, json!([]));
+    for mention in ["@Berta", "@Berta Brecht", "@anns-own"] {
+        let answer = bob.chat(&said(mention)).await;
+        assert_eq!(answer.body["message"]["advisorId"], "nadia-okafor-v1", "{mention}");
+    }
+
+    // While it was public others have talked with it; afterwards they see what it said, and not who it is.
+    let operator = server.client("ops", &["--role", "operator"]);
+    operator.command("SetAdvisorVisibility", &json!({"advisorId": "anns-own", "visibility": "public"})).await;
+    let answer = bob.chat(&said("@Berta, hello")).await;
+    operator.command("SetAdvisorVisibility", &json!({"advisorId": "anns-own", "visibility": "private"})).await;
+    let path = format!("/api/conversations/{}", answer.body["conversation"]["id"].as_str().unwrap());
+    let seen = bob.get(&path).await;
+    assert_eq!(seen["messages"][1]["content"], answer.body["message"]["content"]);
+    assert_eq!((&seen["messages"][1]["advisor"], &seen["activeAdvisor"]), (&Value::Null, &Value::Null));
+    assert_eq!(bob.get("/api/conversations").await[0]["activeAdvisor"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_chat_that_can_not_be_is_refused_and_leaves_nothing() {
     let server = server();
     let (user, bob) = (server.client("ann", &[]), server.client("bob", &[]));

@@ -30,6 +30,8 @@ async fn a_repeat_answers_the_same_on_every_route_and_another_body_is_refused() 
     let server = server();
     let user = server.client("ann", &[]);
     let form = |title: &str| json!({"firstName": "A", "lastName": "B", "title": title, "jsonConfiguration": "{}"});
+    let mut named = form("T");
+    named["firstName"] = json!("Another");
     let made = user.post("/api/advisors", &form("T")).await;
     let advisor = made.body["id"].as_str().unwrap();
     let talked = user.chat(&said("Hi")).await;
@@ -41,6 +43,7 @@ async fn a_repeat_answers_the_same_on_every_route_and_another_body_is_refused() 
     let chat = |content: &str| json!({"conversationId": id, "messages": [{"role": "user", "content": content}]});
     for (number, (method, path, body, another)) in [
         (Method::POST, "/api/advisors".to_owned(), form("T"), form("U")),
+        (Method::POST, "/api/advisors".to_owned(), form("T"), named.clone()),
         (Method::PATCH, format!("/api/advisors/{advisor}"), form("V"), form("W")),
         (Method::POST, "/api/conversations".to_owned(), title.clone(), other.clone()),
         (Method::PATCH, format!("/api/conversations/{id}"), title, other),
