@@ -220,6 +220,9 @@ async fn changes_are_told_from_the_moment_on_that_the_log_was_caught_up_with() {
     assert_eq!(side.read(changes::kept_after()).await, Some(caught_up));
     assert!(side.read(changes::between(&["ana"], Position::START, caught_up)).await.is_empty());
     let moved = side.read(changes::between(&["ana"], caught_up, head)).await;
+    // Who stands at a position has seen what happened there.
+    assert!(side.read(changes::between(&["ana"], head, head)).await.is_empty());
+    assert!(side.read(conversations::changed(&"ana".into(), head)).await.is_empty());
     let keys: Vec<_> = moved.iter().map(|change| (change.projection.as_str(), change.key.as_str())).collect();
     assert_eq!(keys, [("conversations", "c"), ("messages", "r"), ("replies", "r")]);
     let Some(BusMessage::Changes(rung)) = bell.next().await else { panic!("the bus rings") };
