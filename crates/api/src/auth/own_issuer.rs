@@ -153,8 +153,8 @@ impl OwnIssuer {
     pub fn mint(&self, request: &TokenRequest, now: Timestamp) -> Result<String, OwnIssuerError> {
         let id = request.user_id.as_str();
         let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
-        if id.is_empty() || id.len() > 128 || !plain {
-            return Err(OwnIssuerError::Refused("a user id is 1 to 128 of A-Z a-z 0-9 _ . -"));
+        if id.is_empty() || id.len() > 128 || !plain || id == advisor_projections::changes::PUBLIC {
+            return Err(OwnIssuerError::Refused("a user id is 1 to 128 of A-Z a-z 0-9 _ . - and not `public`"));
         }
         if request.ttl.is_zero() || request.ttl > TOKEN_LIFE_MAX {
             return Err(OwnIssuerError::Refused("a token is good for more than nothing and at most 24 hours"));

@@ -253,6 +253,7 @@ async fn a_subject_that_could_name_no_person_is_401() {
         json!("user_*"),
         json!("user.>"),
         json!("user ana"),
+        json!("public"),
         json!("usér"),
         json!(7),
         json!({}),

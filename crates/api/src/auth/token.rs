@@ -195,7 +195,9 @@ impl Claims {
     pub fn subject(&self) -> Result<UserId, TokenFault> {
         let subject = self.text("sub")?.ok_or(TokenFault::Claim("sub"))?;
         let plain = subject.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
-        if subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX || !plain {
+        // The feed of what everybody sees has this name: nobody is called so.
+        let is_everybody = subject == advisor_projections::changes::PUBLIC;
+        if subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX || !plain || is_everybody {
             return Err(TokenFault::Claim("sub"));
         }
         Ok(UserId::from(subject))

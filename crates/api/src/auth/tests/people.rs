@@ -91,6 +91,7 @@ fn a_token_that_would_not_be_accepted_is_not_minted() {
     for wrong in [
         TokenRequest { user_id: "".into(), ..request() },
         TokenRequest { user_id: "a b".into(), ..request() },
+        TokenRequest { user_id: "public".into(), ..request() },
         TokenRequest { user_id: "a".repeat(129).into(), ..request() },
         TokenRequest { ttl: Duration::ZERO, ..request() },
         TokenRequest { ttl: Duration::from_secs(24 * 3_600 + 1), ..request() },
