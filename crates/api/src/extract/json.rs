@@ -29,7 +29,8 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
     let value = Strict.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     let value = value.map_err(|error| {
         if error.to_string().starts_with("number out of range") {
-            return JsonFault::Inexact(String::new());
+            // The parser went no further than this number, and the scan needs no more of the text than that.
+            return JsonFault::Inexact(exact_numbers::first_inexact(text).unwrap_or_default());
         }
         JsonFault::Syntax { line: error.line(), column: error.column() }
     })?;

@@ -13,7 +13,7 @@ enum Container {
     Array { index: usize },
 }
 
-/// The pointer of the first number that would be rounded. `text` must be valid JSON.
+/// The pointer of the first number that would be rounded. `text` must be valid JSON up to there.
 pub(super) fn first_inexact(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut containers = Vec::new();
@@ -153,9 +153,10 @@ mod tests {
             ("18446744073709551616", ""),
             (r#"{"a": "1e400", "b, \" }": [1, {"c": 18446744073709551616}]}"#, "/b, \" }/1/c"),
             (r#"{"a": {"b": []}, "c~/": 1.00000000000000000001}"#, "/c~0~1"),
+            // Beyond every double: the parser itself goes no further.
+            (r#"{"a": [0, 1e400, "x"]}"#, "/a/1"),
         ] {
             assert_eq!(parse(text.as_bytes()), Err(JsonFault::Inexact(pointer.to_owned())), "{text}");
         }
-        assert_eq!(parse(b"{\"a\": 1e400}"), Err(JsonFault::Inexact(String::new())));
     }
 }
