@@ -90,10 +90,11 @@ struct EditRequest {
     content: String,
 }
 
-/// A message that was edited, as it was before.
+/// A message that was edited, as it was before; nothing of it is there any more where it was deleted since and the
+/// edit is answered again.
 pub(crate) struct Edited {
     pub(crate) done: Outcome<ConversationEvent>,
-    before: MessageRow,
+    before: Option<MessageRow>,
 }
 
 /// A message that was deleted.
@@ -205,15 +206,16 @@ async fn update_message(
     Rules::default().text("/content", &value.content, EDITED_CHARS_MAX).check(Problem::invalid_request)?;
     let body = Body { name: "PATCH /api/messages", target: &id, json: &json };
     let edited = edit(&request, MessageId(id.clone()), value.content.clone(), &body).await?;
+    let before = edited.before.ok_or_else(Problem::message_not_found)?;
     let answer = json!({
         "success": true,
         "message": "Message updated successfully",
         "updatedMessage": {
             "id": id,
             "content": value.content,
-            "createdAt": edited.before.created_at,
-            "conversationId": edited.before.conversation_id,
-            "sender": edited.before.sender,
+            "createdAt": before.created_at,
+            "conversationId": before.conversation_id,
+            "sender": before.sender,
         },
         "timestamp": edited.done.recorded_at,
     });
@@ -251,9 +253,13 @@ pub(crate) async fn edit(
 ) -> Result<Edited, Problem> {
     let user_id = request.viewer.user_id();
     let before = request.api.find(|| stored::by_id(user_id, &message_id)).await?;
-    let before = before.ok_or_else(Problem::message_not_found)?;
+    let conversation_id = match &before {
+        Some(before) => before.conversation_id.clone(),
+        // It may have been deleted after this very command, which is then answered again.
+        None => was_in(request, message_id.as_str()).await?.ok_or_else(Problem::message_not_found)?,
+    };
     let command = ConversationCommand::EditMessage { user_id: user_id.clone(), message_id, content };
-    let done = request.ask_conversation(&before.conversation_id, command, body).await.map_err(of_a_message)?;
+    let done = request.ask_conversation(&conversation_id, command, body).await.map_err(of_a_message)?;
     Ok(Edited { done, before })
 }
 

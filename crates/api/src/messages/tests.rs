@@ -238,6 +238,23 @@ async fn a_deletion_that_is_sent_again_is_answered_again() {
 }
 
 #[tokio::test]
+async fn an_edit_that_is_sent_again_after_the_message_was_deleted_is_answered_again() {
+    let app = TestApi::with_advisors().await;
+    let id = app.conversation(ANA).await;
+    let message = app.message(ANA, &id, "Hi").await;
+    let edit = json!({"messageId": message, "content": "Hello"});
+    let first = app.command_as(ANA, "k", "EditMessage", edit.clone()).await;
+    app.command(ANA, "DeleteMessage", json!({"messageId": message})).await;
+
+    let again = app.command_as(ANA, "k", "EditMessage", edit.clone()).await;
+    assert_eq!((again.status, &again.body), (StatusCode::OK, &first.body));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    // Under another key it is a new edit, of a message that is not there.
+    let anew = app.command_as(ANA, "another", "EditMessage", edit).await;
+    assert_eq!((anew.status, &anew.body["code"]), (StatusCode::NOT_FOUND, &json!("MESSAGE_NOT_FOUND")));
+}
+
+#[tokio::test]
 async fn deleting_a_message_ends_the_reply_to_it_which_leaves_nothing() {
     let app = TestApi::with_advisors().await;
     let id = app.conversation(ANA).await;
