@@ -1,6 +1,7 @@
 //! What every request goes through on its way in and every answer on its way out.
 
 use crate::{
+    extract::negotiate,
     problem::{Code, Problem},
     settings::Settings,
 };
@@ -73,6 +74,14 @@ pub(crate) fn within<S: Clone + Send + Sync + 'static>(
     most: Duration,
 ) -> utoipa_axum::router::OpenApiRouter<S> {
     router.layer(from_fn_with_state(most, limit_time))
+}
+
+/// Refuses who takes no JSON before anything is done, on routes that answer with nothing else.
+pub(crate) async fn json_only(request: Request, next: Next) -> Response {
+    match negotiate(request.headers(), &["application/json"]) {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 #[derive(Clone)]

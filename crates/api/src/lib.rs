@@ -39,7 +39,7 @@ use advisor_eventlog::EventLog;
 use advisor_events::Clock;
 use advisor_projections::{Reader, SideStore};
 use auth::Authenticator;
-use axum::{Router, extract::FromRef};
+use axum::{Router, extract::FromRef, middleware::from_fn};
 use events::LogAccess;
 use extract::CursorKey;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -122,7 +122,8 @@ fn routes(settings: &Settings) -> OpenApiRouter<Api> {
         .merge(advisors::commands())
         .merge(conversations::commands())
         .merge(messages::commands())
-        .merge(commands::router());
+        .merge(commands::router())
+        .layer(from_fn(layers::json_only));
     OpenApiRouter::new()
         .merge(layers::within(queries, settings.time.query))
         .merge(layers::within(commands, settings.time.command))

@@ -8,13 +8,14 @@ use crate::{
     Api,
     auth::Viewer,
     extract::{IdempotencyKey, RequestBody},
+    layers,
     problem::Problem,
     reading::shown,
     rules::{MESSAGE_CHARS_MAX, Rules},
 };
 use advisor_events::AdvisorId;
 use advisor_projections::advisors::{self, AdvisorName};
-use axum::{extract::State, response::Response};
+use axum::{extract::State, middleware::from_fn, response::Response};
 use find::{Mentionable, find};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ struct MentionsRequest {
 
 /// The route.
 pub(crate) fn queries() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(find_mentions))
+    OpenApiRouter::new().routes(routes!(find_mentions)).layer(from_fn(layers::json_only))
 }
 
 /// The advisors that a text mentions, of those that its writer sees.
