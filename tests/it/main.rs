@@ -10,9 +10,15 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod command_line;
 mod contract;
+mod crashes;
+mod dice;
+mod faulty_model;
 mod live_client;
 mod main_job;
+mod model_faults;
 mod model_server;
+mod raw_http;
 mod server;
