@@ -51,7 +51,7 @@ fn time_to_live(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| "a whole number and a unit".to_owned())?;
     let ttl = Duration::from_secs(number.saturating_mul(seconds_per_unit));
-    if ttl.is_zero() || ttl > Duration::from_secs(24 * 3_600) {
+    if ttl.is_zero() || ttl > Duration::from_hours(24) {
         return Err("more than nothing and at most `24h`".to_owned());
     }
     Ok(ttl)
@@ -64,8 +64,8 @@ mod tests {
     #[test]
     fn a_time_to_live_is_a_number_and_a_unit_of_at_most_a_day() {
         assert_eq!(time_to_live("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(time_to_live("15m"), Ok(Duration::from_secs(900)));
-        assert_eq!(time_to_live("24h"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(time_to_live("15m"), Ok(Duration::from_mins(15)));
+        assert_eq!(time_to_live("24h"), Ok(Duration::from_hours(24)));
         for wrong in ["", "1", "h", "0s", "25h", "1d", "-1h", "99999999999999999999h"] {
             assert!(time_to_live(wrong).is_err(), "{wrong}");
         }

@@ -25,6 +25,7 @@ pub(crate) enum Kind {
 }
 
 /// One setting.
+#[derive(Clone, Copy)]
 pub(crate) struct Setting {
     /// Its name in the file; in the environment it is `ADVISOR_<NAME>`.
     pub(crate) name: &'static str,
@@ -295,56 +296,39 @@ fn text_of(value: &toml::Value) -> Option<String> {
 
 /// The commented configuration file, every setting at its default.
 pub(crate) fn template() -> String {
-    let mut text = String::from(
-        "# Every setting of `advisor`, at its default. Each can also be given as the environment variable named\n\
-         # with it, which wins over this file; flags win over both. Printed by `advisor config template`.\n",
-    );
-    for setting in SETTINGS {
-        let variables: Vec<String> = setting.variables().collect();
-        let by_file = if setting.kind == Secret { " (or …_FILE, the path of a file that holds it)" } else { "" };
-        let value = match setting.kind {
-            Flag | Number => setting.default.to_owned(),
-            List => {
-                let items: Vec<String> = setting
-                    .default
-                    .split(',')
-                    .filter(|item| !item.is_empty())
-                    .map(|item| format!("\"{item}\""))
-                    .collect();
-                format!("[{}]", items.join(", "))
-            }
-            Text | Secret => format!("\"{}\"", setting.default),
-        };
-        text.push_str(&format!(
-            "\n# {}\n# {}{by_file}\n#{} = {value}\n",
-            setting.help,
-            variables.join(", "),
-            setting.name
-        ));
-    }
-    text
+    let head = "# Every setting of `advisor`, at its default. Each can also be given as the environment variable named\n\
+         # with it, which wins over this file; flags win over both. Printed by `advisor config template`.\n";
+    head.to_owned() + &SETTINGS.iter().map(template_entry).collect::<String>()
+}
+
+fn template_entry(setting: &Setting) -> String {
+    let variables: Vec<String> = setting.variables().collect();
+    let by_file = if setting.kind == Secret { " (or …_FILE, the path of a file that holds it)" } else { "" };
+    let value = match setting.kind {
+        Flag | Number => setting.default.to_owned(),
+        List => {
+            let items = setting.default.split(',').filter(|item| !item.is_empty());
+            format!("[{}]", items.map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(", "))
+        }
+        Text | Secret => format!("\"{}\"", setting.default),
+    };
+    format!("\n# {}\n# {}{by_file}\n#{} = {value}\n", setting.help, variables.join(", "), setting.name)
 }
 
 /// The same table for `docs/configuration.md`.
 pub(crate) fn markdown() -> String {
-    let mut text = String::from(
-        "# Configuration\n\n\
+    let head = "# Configuration\n\n\
          Printed by `advisor config template --markdown`. Defaults, then the file of `--config`, then the environment,\n\
          then flags: later ones win. `advisor config show --origin` says where each value comes from.\n\n\
-         | setting | variables | default | what it is for |\n| --- | --- | --- | --- |\n",
-    );
-    for setting in SETTINGS {
-        let variables: Vec<String> = setting.variables().map(|name| format!("`{name}`")).collect();
-        let by_file = if setting.kind == Secret { " (or `…_FILE`)" } else { "" };
-        let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
-        text.push_str(&format!(
-            "| `{}` | {}{by_file} | {default} | {} |\n",
-            setting.name,
-            variables.join(", "),
-            setting.help
-        ));
-    }
-    text
+         | setting | variables | default | what it is for |\n| --- | --- | --- | --- |\n";
+    head.to_owned() + &SETTINGS.iter().map(markdown_row).collect::<String>()
+}
+
+fn markdown_row(setting: &Setting) -> String {
+    let variables: Vec<String> = setting.variables().map(|name| format!("`{name}`")).collect();
+    let by_file = if setting.kind == Secret { " (or `…_FILE`)" } else { "" };
+    let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+    format!("| `{}` | {}{by_file} | {default} | {} |\n", setting.name, variables.join(", "), setting.help)
 }
 
 #[cfg(test)]
