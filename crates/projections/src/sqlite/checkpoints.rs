@@ -5,12 +5,20 @@ use rusqlite::Connection;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Condvar, Mutex, PoisonError},
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-/// Rows written between two checkpoints.
+/// Rows written between two checkpoints, at most.
 const ROWS_BETWEEN: u64 = 10_000;
+/// Commits between two checkpoints, at most: each writes whole pages, however few rows it has. Small steps, because
+/// what a step syncs holds up the commits of other files on the same disk.
+const COMMITS_BETWEEN: u32 = 100;
+/// How long a commit may be held up by letting the log begin anew, after a checkpoint that has left little of it.
+const RESTART_WAIT: Duration = Duration::from_millis(2);
 /// How long a commit may be held up by cutting the log.
 const CUT_WAIT: Duration = Duration::from_millis(50);
 
@@ -18,6 +26,8 @@ const CUT_WAIT: Duration = Duration::from_millis(50);
 pub(super) struct Checkpoints {
     wanted: Mutex<Wanted>,
     rung: Condvar,
+    /// A checkpoint has been made since the writer last looked.
+    made: AtomicBool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,6 +42,7 @@ pub(super) struct Wal<'a> {
     checkpoints: &'a Checkpoints,
     path: PathBuf,
     rows: u64,
+    commits: u32,
     bytes_max: u64,
     /// A log that could not be cut is left alone until it has grown to this.
     cut_at: u64,
@@ -40,14 +51,15 @@ pub(super) struct Wal<'a> {
 
 impl Checkpoints {
     pub(super) fn new() -> Self {
-        Self { wanted: Mutex::new(Wanted::Nothing), rung: Condvar::new() }
+        Self { wanted: Mutex::new(Wanted::Nothing), rung: Condvar::new(), made: AtomicBool::new(false) }
     }
 
     pub(super) fn run(&self, connection: &Connection) {
         while self.next() == Wanted::Checkpoint {
-            if let Err(error) = checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
+            match checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
+                Ok(_) => self.made.store(true, Ordering::Relaxed),
                 // The log stays as it is, and the next checkpoint finds it.
-                tracing::warn!(error = %statements::failure(&error), "a checkpoint was not made");
+                Err(error) => tracing::warn!(error = %statements::failure(&error), "a checkpoint was not made"),
             }
         }
     }
@@ -77,7 +89,7 @@ impl<'a> Wal<'a> {
     pub(super) fn new(checkpoints: &'a Checkpoints, file: &Path, bytes_max: u64, busy_timeout: Duration) -> Self {
         let mut path = file.as_os_str().to_owned();
         path.push("-wal");
-        Self { checkpoints, path: path.into(), rows: 0, bytes_max, cut_at: bytes_max, busy_timeout }
+        Self { checkpoints, path: path.into(), rows: 0, commits: 0, bytes_max, cut_at: bytes_max, busy_timeout }
     }
 
     /// Called after each commit.
@@ -87,10 +99,28 @@ impl<'a> Wal<'a> {
             self.cut(connection, bytes);
             return;
         }
+        if self.checkpoints.made.swap(false, Ordering::Relaxed) {
+            self.restart(connection);
+        }
         let rows = connection.total_changes();
-        if rows.saturating_sub(self.rows) >= ROWS_BETWEEN {
+        self.commits += 1;
+        if rows.saturating_sub(self.rows) >= ROWS_BETWEEN || self.commits >= COMMITS_BETWEEN {
             self.rows = rows;
+            self.commits = 0;
             self.checkpoints.want(Wanted::Checkpoint);
+        }
+    }
+
+    /// Moves the little that was written since the checkpoint, so that the log begins anew at its front: only the
+    /// writer can, because then nobody adds to it. A reader that holds the log is hardly waited for.
+    fn restart(&self, connection: &Connection) {
+        let restarted = connection.busy_timeout(RESTART_WAIT).and_then(|()| {
+            let restarted = checkpoint(connection, "PRAGMA wal_checkpoint(RESTART)");
+            connection.busy_timeout(self.busy_timeout)?;
+            restarted
+        });
+        if let Err(error) = restarted {
+            tracing::warn!(error = %statements::failure(&error), "the write-ahead log did not begin anew");
         }
     }
 
