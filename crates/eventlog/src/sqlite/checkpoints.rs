@@ -2,7 +2,7 @@
 //!
 //! A thread of its own checkpoints passively whenever enough was written, which hinders nobody. A
 //! passive checkpoint can't make the write-ahead log begin anew while commits go on, so when that has
-//! grown to half its limit, the writer does it between two groups, with little left to move.
+//! grown to an eighth of its limit, the writer does it between two groups, with little left to move.
 
 use super::{
     SqliteLogOptions,
@@ -103,7 +103,7 @@ impl Checkpoints {
         }
         match due {
             Due::Grown => {
-                if wal_bytes >= self.wal_bytes_max / 2 {
+                if wal_bytes >= self.wal_bytes_max / 8 {
                     self.restart.store(true, Ordering::Relaxed);
                 }
             }
@@ -143,7 +143,7 @@ impl Checkpoints {
 
     /// A passive checkpoint is made every so many bytes.
     fn step(&self) -> u64 {
-        (self.wal_bytes_max / 4).max(1)
+        (self.wal_bytes_max / 16).max(1)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
