@@ -6,6 +6,10 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Se
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
+/// Deepest nesting. Events wrap what clients send in some levels more, and are read back by a parser with a limit of
+/// its own (128): what could be written and never read would stop the whole read side.
+const NESTING_MAX: usize = 64;
+
 /// Why bytes are not taken as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonFault {
@@ -34,6 +38,9 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
         }
         JsonFault::Syntax { line: error.line(), column: error.column() }
     })?;
+    if !is_shallower_than(&value, NESTING_MAX) {
+        return Err(JsonFault::Syntax { line: 1, column: 0 });
+    }
     if let Some(pointer) = exact_numbers::first_inexact(text) {
         return Err(JsonFault::Inexact(pointer));
     }
@@ -81,6 +88,15 @@ fn write_canonical(value: &Value, text: &mut String) {
             }
             text.push('}');
         }
+    }
+}
+
+/// The parser's own limit bounds the recursion.
+fn is_shallower_than(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        Value::Array(items) => levels > 0 && items.iter().all(|item| is_shallower_than(item, levels - 1)),
+        Value::Object(members) => levels > 0 && members.values().all(|member| is_shallower_than(member, levels - 1)),
     }
 }
 
@@ -189,6 +205,15 @@ impl<'de> DeserializeSeed<'de> for Name {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_nests_deeper_than_an_event_can_hold_is_refused() {
+        let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(parse(nested(64).as_bytes()).is_ok());
+        assert!(matches!(parse(nested(65).as_bytes()), Err(JsonFault::Syntax { .. })));
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(65), "}".repeat(65));
+        assert!(matches!(parse(deep.as_bytes()), Err(JsonFault::Syntax { .. })));
+    }
 
     #[test]
     fn what_is_json_is_read() {
