@@ -191,10 +191,15 @@ pub fn find(id: &ReplyId) -> Query<Option<ReplyRow>> {
     Query::optional(Statement::new(SQL, vec![id.into()]), ReplyRow::from_row)
 }
 
-/// Replies that have not ended, of all conversations (for workers), the oldest first.
+/// Replies that have not ended, of all conversations (for workers), the oldest first; of each conversation only those
+/// to the first message that waits for any, so that nobody's long queue hides the others.
 pub fn open(limit: u32) -> Query<Vec<ReplyRow>> {
-    const SQL: &str =
-        select!("", "FROM replies r WHERE r.status <> 'failed' ORDER BY r.asked_position, r.place LIMIT $1");
+    const SQL: &str = select!(
+        "",
+        "FROM replies r WHERE r.status <> 'failed' AND NOT EXISTS (SELECT 1 FROM replies x
+            WHERE x.conversation_id = r.conversation_id AND x.revision < r.revision AND x.status <> 'failed')
+        ORDER BY r.asked_position, r.place LIMIT $1"
+    );
     Query::many(Statement::new(SQL, vec![limit.into()]), ReplyRow::from_row)
 }
 
