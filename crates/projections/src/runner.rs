@@ -175,6 +175,8 @@ impl Runner {
                 return Err(error);
             }
             tracing::warn!(error = whole(&error), "the read models stand still for a moment");
+            // Until it has caught up again, which a new subscription tells even when nothing was missed.
+            self.tell(State::CatchingUp);
             if self.parts.generation.progress().borrow().position > before {
                 pause = PAUSE;
             }
