@@ -14,11 +14,12 @@ use crate::{
 };
 use advisor_commands::{ConversationCommand, ConversationRefusal};
 use advisor_events::{ConversationId, StreamName, UserId};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use reading::ReadSide;
 use serde_json::json;
 use std::{
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
@@ -100,7 +101,15 @@ pub(crate) async fn run(deps: Deps, options: TitleOptions, tracker: TaskTracker,
         for untitled in desk.look(&mut tried).await {
             let (desk, report, shutdown) = (Arc::clone(&desk), report.clone(), shutdown.clone());
             tracker.spawn(async move {
-                let made = shutdown.run_until_cancelled(desk.make(&untitled)).await.unwrap_or(Try::Failed);
+                let making = AssertUnwindSafe(desk.make(&untitled)).catch_unwind();
+                let made = match shutdown.run_until_cancelled(making).await {
+                    Some(Ok(made)) => made,
+                    Some(Err(_)) => {
+                        tracing::error!("a title has panicked");
+                        Try::Failed
+                    }
+                    None => Try::Failed,
+                };
                 // Nobody listens any more only when this process goes down.
                 report.send((untitled.conversation_id, made)).await.ok();
             });

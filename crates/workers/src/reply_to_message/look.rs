@@ -75,6 +75,7 @@ impl Known {
         };
         let open: HashSet<&ReplyId> = seen.replies.iter().map(|reply| &reply.id).collect();
         if seen.is_whole {
+            self.stop_ended(&open);
             self.forget(desk, seen.position, &open).await;
         }
         self.signal(&seen.replies);
@@ -147,6 +148,18 @@ impl Known {
         match desk.beats.forget(&forgotten).await {
             Ok(()) => self.own.retain(|reply_id, _| !forgotten.contains(reply_id)),
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "drafts could not be removed"),
+        }
+    }
+
+    /// A reply that runs here and has no row any more has ended without us, with its message or its conversation: its
+    /// call to the model ends too, and the rules refuse whatever it still wants to say.
+    fn stop_ended(&self, open: &HashSet<&ReplyId>) {
+        for (reply_id, own) in &self.own {
+            if let Own::Runs(signals) = own
+                && !open.contains(reply_id)
+            {
+                signals.stop.cancel();
+            }
         }
     }
 
