@@ -69,7 +69,8 @@ impl Checkpoints {
             return;
         }
         let done = checkpoint(connection, "RESTART", RESTART_WAIT);
-        match done.and_then(|_| connection.busy_timeout(options.busy_timeout)) {
+        let restored = connection.busy_timeout(options.busy_timeout);
+        match done.and(restored) {
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "the event log's write-ahead log could not begin anew"),
         }
