@@ -5,6 +5,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
+/// The file of the persons' keys in the data directory.
+pub(crate) const KEYS_FILE: &str = "keys.db";
+
 /// The master key's 32 bytes: from the configuration, else from `master.key`, made on first use.
 pub(crate) fn load_or_create(data_dir: &Path, configured: Option<&SecretString>) -> Result<[u8; 32]> {
     if let Some(secret) = configured {
@@ -12,6 +15,13 @@ pub(crate) fn load_or_create(data_dir: &Path, configured: Option<&SecretString>)
     }
     let path = data_dir.join("master.key");
     if !path.exists() {
+        if data_dir.join(KEYS_FILE).exists() {
+            bail!(
+                "{} is missing and the persons' keys are there: give the key that they were wrapped with as \
+                 `master_key`, or put the file back; a new one could open nothing",
+                path.display()
+            );
+        }
         create(&path).with_context(|| format!("the master key {} can't be made", path.display()))?;
     }
     let text = fs::read_to_string(&path).with_context(|| format!("the master key {} can't be read", path.display()))?;
@@ -61,6 +71,14 @@ mod tests {
         let files: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap()).collect();
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn no_new_key_is_made_where_persons_keys_need_the_old_one() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(KEYS_FILE), "").unwrap();
+        let error = load_or_create(directory.path(), None).unwrap_err().to_string();
+        assert!(error.contains("master.key") && error.contains("master_key"), "{error}");
     }
 
     #[test]

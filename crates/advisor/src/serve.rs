@@ -9,7 +9,8 @@ mod workers;
 use crate::{
     config::Config,
     log_opening::{self, Seeding},
-    logging, master_key,
+    logging,
+    master_key::{self, KEYS_FILE},
     system_clock::SystemClock,
 };
 use advisor_api::{Api, LiveHub, Settings, extract::CursorKey, settings::BodyLimits};
@@ -110,7 +111,7 @@ async fn serve(config: &Config) -> Result<()> {
     })?);
     let log: Arc<dyn EventLog> = Arc::clone(&sqlite_log) as _;
     let master_key = master_key::load_or_create(&config.data_dir, config.master_key.as_ref())?;
-    let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeys::open(&directory.join("keys.db"), master_key).await?);
+    let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeys::open(&config.data_dir.join(KEYS_FILE), master_key).await?);
     let side = SideStore::open(&directory.join("side.db")).await?;
     let generation = Generations::open_with(directory, &side, |path| SqliteOptions {
         readers: config.limits.read_model_readers,

@@ -9,7 +9,9 @@ use tokio_util::task::TaskTracker;
 /// Most time for answers that are being given, and for workers to give up their replies.
 const WORK_MAX: Duration = Duration::from_secs(7);
 /// Most time for the runner's last batch.
-const RUNNER_MAX: Duration = Duration::from_secs(2);
+const RUNNER_MAX: Duration = Duration::from_millis(1_500);
+/// Most time for the log's last commit.
+const LOG_MAX: Duration = Duration::from_secs(1);
 
 /// Returns when the process is asked to end.
 pub(super) async fn signal() -> Result<()> {
@@ -39,7 +41,9 @@ impl Running {
         if tokio::time::timeout(RUNNER_MAX, ended(&self.runner)).await.is_err() {
             tracing::warn!("the runner of the projections did not end in time");
         }
-        self.log.close().await;
+        if tokio::time::timeout(LOG_MAX, self.log.close()).await.is_err() {
+            tracing::warn!("the event log did not close in time");
+        }
         tracing::info!("stopped");
         Ok(())
     }
