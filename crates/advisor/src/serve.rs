@@ -19,7 +19,7 @@ use advisor_commands::{Commands, HandlerLimits};
 use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
 use advisor_events::{Clock, KeyStore};
 use advisor_projections::{
-    Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys, SqliteOptions,
+    Generation, Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys, SqliteOptions,
 };
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
@@ -96,7 +96,15 @@ struct Running {
     ending: CancellationToken,
     /// The runner of the projections.
     runner: TaskTracker,
+    stores: Stores,
+}
+
+/// What has files open.
+struct Stores {
     log: Arc<SqliteLog>,
+    keys: Arc<SqliteKeys>,
+    side: SideStore,
+    generation: Generation,
 }
 
 async fn serve(config: &Config) -> Result<()> {
@@ -111,7 +119,8 @@ async fn serve(config: &Config) -> Result<()> {
     })?);
     let log: Arc<dyn EventLog> = Arc::clone(&sqlite_log) as _;
     let master_key = master_key::load_or_create(&config.data_dir, config.master_key.as_ref())?;
-    let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeys::open(&config.data_dir.join(KEYS_FILE), master_key).await?);
+    let sqlite_keys = Arc::new(SqliteKeys::open(&config.data_dir.join(KEYS_FILE), master_key).await?);
+    let keys: Arc<dyn KeyStore> = Arc::clone(&sqlite_keys) as _;
     let side = SideStore::open(&directory.join("side.db")).await?;
     let generation = Generations::open_with(directory, &side, |path| SqliteOptions {
         readers: config.limits.read_model_readers,
@@ -128,7 +137,8 @@ async fn serve(config: &Config) -> Result<()> {
     // What follows the log.
     let bus: Arc<dyn Bus> = Arc::new(InProcessBus::new());
     let reader = Reader::new(&generation);
-    let running = Running::new(sqlite_log);
+    let running =
+        Running::new(Stores { log: sqlite_log, keys: sqlite_keys, side: side.clone(), generation: generation.clone() });
     let runner = Runner::open(RunnerParts {
         log: Arc::clone(&log),
         keys: Arc::clone(&keys),
@@ -167,14 +177,14 @@ async fn serve(config: &Config) -> Result<()> {
 }
 
 impl Running {
-    fn new(log: Arc<SqliteLog>) -> Self {
+    fn new(stores: Stores) -> Self {
         Self {
             stopping: CancellationToken::new(),
             listeners: TaskTracker::new(),
             workers: TaskTracker::new(),
             ending: CancellationToken::new(),
             runner: TaskTracker::new(),
-            log,
+            stores,
         }
     }
 

@@ -7,11 +7,11 @@ use tokio::signal::unix::{SignalKind, signal as listen_for};
 use tokio_util::task::TaskTracker;
 
 /// Most time for answers that are being given, and for workers to give up their replies.
-const WORK_MAX: Duration = Duration::from_secs(7);
+const WORK_MAX: Duration = Duration::from_secs(6);
 /// Most time for the runner's last batch.
 const RUNNER_MAX: Duration = Duration::from_millis(1_500);
-/// Most time for the log's last commit.
-const LOG_MAX: Duration = Duration::from_secs(1);
+/// Most time for closing what has files open.
+const STORES_MAX: Duration = Duration::from_secs(2);
 
 /// Returns when the process is asked to end.
 pub(super) async fn signal() -> Result<()> {
@@ -41,8 +41,15 @@ impl Running {
         if tokio::time::timeout(RUNNER_MAX, ended(&self.runner)).await.is_err() {
             tracing::warn!("the runner of the projections did not end in time");
         }
-        if tokio::time::timeout(LOG_MAX, self.log.close()).await.is_err() {
-            tracing::warn!("the event log did not close in time");
+        // The keys first: a backup of a stopped server's files must hold them all.
+        let close = async {
+            self.stores.keys.close().await;
+            self.stores.log.close().await;
+            self.stores.side.close().await;
+            self.stores.generation.close().await;
+        };
+        if tokio::time::timeout(STORES_MAX, close).await.is_err() {
+            tracing::warn!("some file was not closed in time");
         }
         tracing::info!("stopped");
         Ok(())
