@@ -11,7 +11,7 @@ use super::{
     id::{EventId, QuerySetHash},
     moves::{self, Ends, How, Known, Move, Onlooker, Outcome, Plan, RowChange, Watched},
     replies::{Heard, RunningReplies},
-    rows::{self, Shown},
+    rows,
     telling::tell_advisors,
     view::Views,
 };
@@ -340,15 +340,20 @@ impl Connection {
         self.send_whole(None).await
     }
 
+    /// What may fail comes first: a move is told as a whole, or tried again from where it began.
     async fn tell(&mut self, moved: Move) -> Result<(), Fault> {
+        let mut snapshots = Vec::with_capacity(moved.snapshots.len());
+        for (index, shown) in moved.snapshots {
+            snapshots.push((index, self.views.json(shown, &self.onlooker).await?));
+        }
         for (index, known) in moved.known {
             self.know(index, known);
         }
         self.position = moved.position;
-        let mut snapshots = moved.snapshots.into_iter().peekable();
-        while let Some((index, shown)) = snapshots.next() {
+        let mut snapshots = snapshots.into_iter().peekable();
+        while let Some((index, data)) = snapshots.next() {
             let is_last = snapshots.peek().is_none() && moved.changes.is_empty();
-            self.send_snapshot(index, shown, if is_last { Place::EndOfMove } else { Place::WithinMove }).await?;
+            self.send_snapshot(index, &data, if is_last { Place::EndOfMove } else { Place::WithinMove })?;
         }
         self.send_changes(&moved.changes)?;
         self.replies.take(self.hub.bus().as_ref(), moved.replies).await;
@@ -372,19 +377,21 @@ impl Connection {
                 None => return Ok(There::Not(index)),
             }
         }
+        let mut news = Vec::new();
+        let mut rendered = Vec::with_capacity(whole.len());
+        for (watched, shown) in self.watched.iter().zip(whole) {
+            news.extend(moves::running(&shown));
+            let known = Known { window: shown.window(&watched.query), named: shown.named() };
+            rendered.push((known, self.views.json(shown, &self.onlooker).await?));
+        }
         if let Some(reason) = reason {
             self.frames.reset(reason);
         }
         (self.generation, self.position) = (read.generation, read.position);
-        let last = whole.len().saturating_sub(1);
-        let mut news = Vec::new();
-        for (index, shown) in whole.into_iter().enumerate() {
-            news.extend(moves::running(&shown));
-            if let Some(watched) = self.watched.get(index) {
-                let known = Known { window: shown.window(&watched.query), named: shown.named() };
-                self.know(index, known);
-            }
-            self.send_snapshot(index, shown, if index == last { Place::EndOfMove } else { Place::WithinMove }).await?;
+        let last = rendered.len().saturating_sub(1);
+        for (index, (known, data)) in rendered.into_iter().enumerate() {
+            self.know(index, known);
+            self.send_snapshot(index, &data, if index == last { Place::EndOfMove } else { Place::WithinMove })?;
         }
         self.replies.take(self.hub.bus().as_ref(), news).await;
         Ok(There::All)
@@ -396,10 +403,9 @@ impl Connection {
         }
     }
 
-    async fn send_snapshot(&mut self, index: usize, shown: Shown, place: Place) -> Result<(), Fault> {
-        let data = self.views.json(shown, &self.onlooker).await?;
+    fn send_snapshot(&mut self, index: usize, data: &RawValue, place: Place) -> Result<(), Fault> {
         let Some(watched) = self.watched.get(index) else { return Ok(()) };
-        let event = SnapshotEvent { query: &watched.text, position: self.position.0, data: &data };
+        let event = SnapshotEvent { query: &watched.text, position: self.position.0, data };
         let event = serde_json::to_string(&event)?;
         let id = (place == Place::EndOfMove).then(|| self.id());
         self.frames.event("snapshot", id.as_ref(), &event);
