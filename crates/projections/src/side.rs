@@ -2,9 +2,11 @@
 
 pub mod drafts;
 pub mod keys;
+pub mod revocations;
 
 pub use drafts::{Draft, Drafts};
 pub use keys::SqliteKeys;
+pub use revocations::Revocations;
 
 use crate::{
     SqliteStore, Store, StoreError,
@@ -19,25 +21,33 @@ const POINTER: &str = "SELECT number FROM live_generation WHERE id = 1";
 const SET_POINTER: &str = "INSERT INTO live_generation (id, number) VALUES (1, $1)
     ON CONFLICT (id) DO UPDATE SET number = excluded.number";
 
-/// The side store: drafts of running replies, the pointer to the live generation. Cloning is cheap.
+/// The side store: drafts of running replies, revoked sign-ins, the pointer to the live generation. Cloning is
+/// cheap.
 #[derive(Clone)]
 pub struct SideStore {
     store: Arc<dyn Store>,
     drafts: Drafts,
+    revocations: Revocations,
 }
 
 impl SideStore {
     /// Opens the side store's file, and makes it if it is not there.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let setup = [CREATE_POINTER, drafts::CREATE].map(str::to_owned).to_vec();
+        let setup = [CREATE_POINTER, drafts::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
         let options = SqliteOptions { readers: 2, cache_kib: 16 * 1_024, ..SqliteOptions::at(path) };
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options, setup).await?);
-        Ok(Self { drafts: Drafts::new(Arc::clone(&store)), store })
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options, setup.map(str::to_owned).to_vec()).await?);
+        let (drafts, revocations) = (Drafts::new(Arc::clone(&store)), Revocations::new(Arc::clone(&store)));
+        Ok(Self { store, drafts, revocations })
     }
 
     /// The drafts of running replies.
     pub fn drafts(&self) -> &Drafts {
         &self.drafts
+    }
+
+    /// Whose sign-ins are not accepted any more.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     /// Closes the file; everything fails from now on.
@@ -60,8 +70,10 @@ impl SideStore {
 /// Every text of SQL here.
 pub(crate) fn statements() -> Vec<Statement> {
     let own = [POINTER, SET_POINTER].map(|sql| Statement::new(sql, vec![]));
-    own.into_iter().chain(drafts::statements()).chain(keys::statements()).collect()
+    let others = drafts::statements().into_iter().chain(keys::statements()).chain(revocations::statements());
+    own.into_iter().chain(others).collect()
 }
 
 /// What makes the tables here.
-pub(crate) const CREATE: [&str; 3] = [CREATE_POINTER, drafts::CREATE, keys::CREATE];
+pub(crate) const CREATE: [&str; 5] =
+    [CREATE_POINTER, drafts::CREATE, keys::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
