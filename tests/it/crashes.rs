@@ -105,7 +105,7 @@ async fn a_chat_that_waits_when_the_server_ends_is_told_so_and_waits_on_under_th
     assert_eq!(answer["conversation"]["id"], conversation);
     // The attempt that was given up in good order is not counted, and there is one end.
     let events = server.events(&format!("conversation-{conversation}"));
-    let started: Vec<_> = events.iter().filter(|event| event["type"] == "conversation.reply_started.v1").collect();
+    let started: Vec<_> = events.iter().filter(|event| event["type"] == "conversation.reply_started.v2").collect();
     assert_eq!(started.len(), 2, "{events:#?}");
     assert_eq!(started[1]["data"]["afterRelease"], true, "{events:#?}");
     assert_eq!(events.iter().filter(|event| checker::is_end(event)).count(), 1);

@@ -101,7 +101,7 @@ impl TestApi {
             tokens_max: 2_000,
             window_tokens: Some(4_000),
             texts: Vec::new(),
-            request_sha256: String::new(),
+            request_sha256: String::new().into(),
         };
         let claim = format!("claim {attempt}");
         let command =

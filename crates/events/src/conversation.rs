@@ -4,7 +4,7 @@
 
 use crate::{AdvisorId, ConversationId, MessageId, Personal, PersonalField, ReplyId, StreamName, UserId};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// What happened in a conversation.
@@ -30,7 +30,7 @@ pub enum ConversationEvent {
     #[serde(rename = "conversation.message_deleted.v1")]
     MessageDeleted(MessageDeleted),
     /// A worker took on an attempt at a reply.
-    #[serde(rename = "conversation.reply_started.v1")]
+    #[serde(rename = "conversation.reply_started.v2", alias = "conversation.reply_started.v1")]
     ReplyStarted(ReplyStarted),
     /// The user asked a running reply to stop.
     #[serde(rename = "conversation.reply_stop_requested.v1")]
@@ -61,11 +61,11 @@ impl ConversationEvent {
                 fields
             }
             Self::MessageEdited(event) => vec![&mut event.content],
+            Self::ReplyStarted(event) => vec![&mut event.manifest.request_sha256],
             Self::ReplyCompleted(event) => vec![&mut event.content],
             Self::ReplyStopped(event) => vec![&mut event.content],
             Self::AdvisorAssigned(_)
             | Self::MessageDeleted(_)
-            | Self::ReplyStarted(_)
             | Self::ReplyStopRequested(_)
             | Self::ReplyFailed(_)
             | Self::Deleted(_) => Vec::new(),
@@ -188,8 +188,24 @@ pub struct Manifest {
     pub window_tokens: Option<u32>,
     /// The events that hold the texts, in the order of their use: the advisor's document first.
     pub texts: Vec<TextSource>,
-    /// SHA-256 of the request's body, hexadecimal.
-    pub request_sha256: String,
+    /// SHA-256 of the request's body, hexadecimal. It is sealed, since short words can be guessed from their hash;
+    /// version 1 held it in the clear.
+    #[serde(deserialize_with = "sealed_or_clear")]
+    pub request_sha256: Personal<String>,
+}
+
+/// A field that an older version of its event held in the clear.
+fn sealed_or_clear<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Personal<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Clear(String),
+        Sealed(Personal<String>),
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Clear(text) => Personal::Known(text),
+        Stored::Sealed(field) => field,
+    })
 }
 
 /// The event that holds a text.

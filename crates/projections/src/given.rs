@@ -321,6 +321,6 @@ fn manifest() -> Manifest {
         tokens_max: 2_000,
         window_tokens: None,
         texts: vec![],
-        request_sha256: String::new(),
+        request_sha256: String::new().into(),
     }
 }

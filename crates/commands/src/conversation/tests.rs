@@ -140,7 +140,7 @@ fn manifest() -> Manifest {
         tokens_max: 2_000,
         window_tokens: None,
         texts: Vec::new(),
-        request_sha256: String::new(),
+        request_sha256: String::new().into(),
     }
 }
 

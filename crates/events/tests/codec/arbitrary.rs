@@ -199,7 +199,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
             tokens_max,
             window_tokens,
             texts,
-            request_sha256,
+            request_sha256: Personal::Known(request_sha256),
         },
     )
 }

@@ -62,6 +62,7 @@ fn actor(name: &str) -> Actor {
         "log.seeded.v1" => Actor::Import("seed".to_owned()),
         "advisor.status_changed.v1" | "advisor.revised.v1" => Actor::Operator("user_2operator".into()),
         "conversation.reply_started.v1"
+        | "conversation.reply_started.v2"
         | "conversation.reply_completed.v1"
         | "conversation.reply_failed.v1"
         | "conversation.reply_stopped.v1" => Actor::Worker("reply-to-message".to_owned()),
@@ -179,13 +180,15 @@ fn conversation_event(name: &str) -> Event {
 fn reply_event(name: &str) -> ConversationEvent {
     let reply_id = || REPLY.into();
     match name {
-        "conversation.reply_started.v1" => ConversationEvent::ReplyStarted(conversation::ReplyStarted {
-            reply_id: reply_id(),
-            attempt: 2,
-            claim: "6c0a7d1e-52b4-4c3b-8f0e-91d27a3e5b60".to_owned(),
-            after_release: true,
-            manifest: manifest(),
-        }),
+        "conversation.reply_started.v1" | "conversation.reply_started.v2" => {
+            ConversationEvent::ReplyStarted(conversation::ReplyStarted {
+                reply_id: reply_id(),
+                attempt: 2,
+                claim: "6c0a7d1e-52b4-4c3b-8f0e-91d27a3e5b60".to_owned(),
+                after_release: true,
+                manifest: manifest(),
+            })
+        }
         "conversation.reply_stop_requested.v1" => {
             ConversationEvent::ReplyStopRequested(conversation::ReplyStopRequested { reply_id: reply_id() })
         }
@@ -226,7 +229,7 @@ fn manifest() -> Manifest {
             TextSource { stream: StreamName::advisor(&ADVISOR.into()), revision: 0 },
             TextSource { stream: StreamName::conversation(&CONVERSATION.into()), revision: 1 },
         ],
-        request_sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+        request_sha256: known("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
     }
 }
 

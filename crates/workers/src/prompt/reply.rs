@@ -75,7 +75,7 @@ pub fn compose(sources: &Sources<'_>, model: &str, limits: ModelLimits) -> (Prom
         tokens_max,
         window_tokens,
         texts,
-        request_sha256: sha256_hex(&prompt.body(model)),
+        request_sha256: sha256_hex(&prompt.body(model)).into(),
     };
     (prompt, manifest)
 }
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(turns[3]["content"], "Why?");
 
         assert_eq!(manifest.template, "reply.v1");
-        assert_eq!(manifest.request_sha256, sha256_hex(&prompt.body("some/model")));
+        assert_eq!(manifest.request_sha256, sha256_hex(&prompt.body("some/model")).into());
         let revisions: Vec<_> = manifest.texts.iter().map(|text| (text.stream.as_str(), text.revision)).collect();
         assert_eq!(
             revisions,

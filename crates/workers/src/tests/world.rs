@@ -224,7 +224,7 @@ impl World {
             tokens_max: 1,
             window_tokens: None,
             texts: Vec::new(),
-            request_sha256: String::new(),
+            request_sha256: String::new().into(),
         };
         let claim = format!("dead-{attempt}");
         let start = ConversationCommand::StartReply {

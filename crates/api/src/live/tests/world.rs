@@ -108,7 +108,7 @@ pub(crate) async fn start_reply(test: &TestApi, conversation: &str, reply: &str,
         tokens_max: 2_000,
         window_tokens: None,
         texts: Vec::new(),
-        request_sha256: String::new(),
+        request_sha256: String::new().into(),
     };
     let claim = Uuid::new_v4().to_string();
     let reply_id = ReplyId::from(reply);
