@@ -106,6 +106,8 @@ pub trait KeyStore: Send + Sync {
     async fn find(&self, person: &UserId) -> Result<Option<PersonKey>, KeyError>;
     /// Destroys the person's key for ever. Destroying what is not there is no error.
     async fn destroy(&self, person: &UserId) -> Result<(), KeyError>;
+    /// Returns once nothing of destroyed keys is left where keys are kept, wrapped or not.
+    async fn scrub(&self) -> Result<(), KeyError>;
 }
 
 #[cfg(test)]

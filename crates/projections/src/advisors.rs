@@ -3,6 +3,7 @@
 use crate::{
     Changed, Query,
     changes::{PUBLIC, changed_row, texts_of},
+    deletions,
     projection::{Fact, Projection},
     rows::{Rows, Writes},
     store::{Row, RowError, Statement, Value},
@@ -276,8 +277,10 @@ impl Projection for Advisors {
     }
 
     fn keys(&self, fact: &Fact, rows: &mut Rows) {
-        if let Event::Advisor(_) = fact.event {
-            rows.advisors.want(fact.stream.as_str());
+        let Event::Advisor(event) = &fact.event else { return };
+        rows.advisors.want(fact.stream.as_str());
+        if let AdvisorEvent::Created(Created { owner_id: Some(owner), .. }) = event {
+            deletions::want(owner, rows);
         }
     }
 
@@ -293,19 +296,25 @@ impl Projection for Advisors {
 fn apply(event: &AdvisorEvent, fact: &Fact, rows: &Rows, writes: &mut Writes) {
     let row = rows.advisors.get(fact.stream.as_str());
     let changed = match (event, row) {
-        (AdvisorEvent::Created(event), None) => created(event, fact),
+        (AdvisorEvent::Created(event), None) if !is_erased(event, rows) => created(event, fact),
         (AdvisorEvent::Revised(event), Some(row)) => with_document(touched(row, fact), &event.document, fact),
         (AdvisorEvent::StatusChanged(event), Some(row)) => AdvisorRow { status: event.status, ..touched(row, fact) },
         (AdvisorEvent::VisibilityChanged(event), Some(row)) => {
             let row = AdvisorRow { visibility: event.visibility, ..touched(row, fact) };
             with_document(row, &event.document, fact)
         }
-        (AdvisorEvent::Created(_), Some(_))
+        (AdvisorEvent::Created(_), Some(_) | None)
         | (AdvisorEvent::Revised(_) | AdvisorEvent::StatusChanged(_) | AdvisorEvent::VisibilityChanged(_), None) => {
             return;
         }
     };
     writes.advisors.put(changed);
+}
+
+/// A public advisor stays when its maker goes.
+fn is_erased(event: &Created, rows: &Rows) -> bool {
+    let owner = event.owner_id.as_ref().filter(|_| event.visibility == Visibility::Private);
+    owner.is_some_and(|owner| deletions::is_deleted(owner, rows))
 }
 
 fn created(event: &Created, fact: &Fact) -> AdvisorRow {

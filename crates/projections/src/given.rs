@@ -257,6 +257,7 @@ pub(crate) fn dump(rows: &Rows) -> String {
         of_table(&rows.conversations.all()),
         of_table(&rows.messages.all()),
         of_table(&rows.replies.all()),
+        of_table(&rows.deletions.all()),
     ];
     tables.concat()
 }
@@ -283,6 +284,10 @@ impl KeyStore for MemoryKeys {
 
     async fn destroy(&self, person: &UserId) -> Result<(), KeyError> {
         self.0.lock().unwrap().remove(person);
+        Ok(())
+    }
+
+    async fn scrub(&self) -> Result<(), KeyError> {
         Ok(())
     }
 }

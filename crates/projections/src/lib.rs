@@ -10,6 +10,7 @@ pub mod advisors;
 pub mod changes;
 pub mod checkpoint;
 pub mod conversations;
+pub mod deletions;
 pub mod generations;
 #[cfg(test)]
 mod given;
@@ -33,7 +34,7 @@ pub use generations::{Generation, Generations};
 pub use query::Query;
 pub use reader::{Progress, Read, Reader, State, Waited};
 pub use runner::{Runner, RunnerError, RunnerLimits, RunnerParts};
-pub use side::{Draft, Drafts, SideStore, SqliteKeys};
+pub use side::{Draft, Drafts, Erasure, Erasures, SideStore, SqliteKeys};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use statements::all_statements;
 pub use store::{Row, Statement, Store, StoreError, Value, Write};

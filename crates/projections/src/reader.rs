@@ -116,6 +116,11 @@ impl Reader {
         }
     }
 
+    /// Returns once the bytes of rows that were removed are nowhere in the read models' files any more.
+    pub async fn scrub(&self) -> Result<(), StoreError> {
+        self.generation.store().scrub().await
+    }
+
     /// Where the read side stands: tells on every commit.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.generation.progress().subscribe()

@@ -8,7 +8,7 @@ use crate::{
     Changed, Query,
     changes::{changed_row, texts_of},
     store::{Row, RowError, Statement, Value},
-    table::{Column, Concern, Table, TableRow},
+    table::{Column, Concern, Table, TableRow, in_loads, select_in},
 };
 use advisor_eventlog::Position;
 use advisor_events::{AdvisorId, ConversationId, MessageId, ReplyId, UserId, conversation::ReplyFailure};
@@ -191,6 +191,16 @@ pub fn find(id: &ReplyId) -> Query<Option<ReplyRow>> {
     Query::optional(Statement::new(SQL, vec![id.into()]), ReplyRow::from_row)
 }
 
+/// Which of these replies there are, whosever they are (for workers).
+pub fn existing(ids: &[ReplyId]) -> Query<Vec<ReplyId>> {
+    let keys: Vec<String> = ids.iter().map(|id| id.0.clone()).collect();
+    let queries = in_loads(&keys).into_iter().map(|keys| {
+        let statement = select_in("SELECT r.id FROM replies r WHERE r.id", keys);
+        Query::many(statement, |row| row.into_cells().id())
+    });
+    Query::all(queries.collect()).map(|lists| lists.concat())
+}
+
 /// Replies that have not ended, of all conversations (for workers), the oldest first; of each conversation only those
 /// to the first message that waits for any, so that nobody's long queue hides the others.
 pub fn open(limit: u32) -> Query<Vec<ReplyRow>> {
@@ -222,6 +232,7 @@ pub(crate) fn statements() -> Vec<Statement> {
     texts_of([
         of_conversation(&user, &conversation).into_statements(),
         by_id(&user, &id).into_statements(),
+        existing(&["r".into()]).into_statements(),
         find(&id).into_statements(),
         open(1).into_statements(),
         changed(&user, &conversation, Position::START).into_statements(),

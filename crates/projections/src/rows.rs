@@ -3,6 +3,7 @@
 use crate::{
     advisors::AdvisorRow,
     conversations::ConversationRow,
+    deletions::DeletionRow,
     messages::MessageRow,
     replies::ReplyRow,
     store::{Row, RowError, Statement, Value, Write},
@@ -24,6 +25,8 @@ pub struct Rows {
     pub messages: TableRows<MessageRow>,
     /// Replies.
     pub replies: TableRows<ReplyRow>,
+    /// Deletions of people.
+    pub deletions: TableRows<DeletionRow>,
 }
 
 /// What one event makes of the rows.
@@ -39,6 +42,8 @@ pub struct Writes {
     pub messages: TableWrites<MessageRow>,
     /// Replies.
     pub replies: TableWrites<ReplyRow>,
+    /// Deletions of people.
+    pub deletions: TableWrites<DeletionRow>,
 }
 
 impl Rows {
@@ -49,12 +54,20 @@ impl Rows {
         self.conversations.take(&mut writes.conversations);
         self.messages.take(&mut writes.messages);
         self.replies.take(&mut writes.replies);
+        self.deletions.take(&mut writes.deletions);
     }
 
     /// Every table, for what is the same with all of them. What belongs to conversations is written before them,
     /// since its groups are found through them.
-    pub(crate) fn tables(&mut self) -> [&mut dyn AnyTableRows; 5] {
-        [&mut self.users, &mut self.advisors, &mut self.messages, &mut self.replies, &mut self.conversations]
+    pub(crate) fn tables(&mut self) -> [&mut dyn AnyTableRows; 6] {
+        [
+            &mut self.users,
+            &mut self.advisors,
+            &mut self.deletions,
+            &mut self.messages,
+            &mut self.replies,
+            &mut self.conversations,
+        ]
     }
 }
 

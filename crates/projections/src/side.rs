@@ -1,10 +1,12 @@
 //! The side store: what no log can rebuild and no generation contains.
 
 pub mod drafts;
+pub mod erasures;
 pub mod keys;
 pub mod revocations;
 
 pub use drafts::{Draft, Drafts};
+pub use erasures::{Erasure, Erasures};
 pub use keys::SqliteKeys;
 pub use revocations::Revocations;
 
@@ -27,17 +29,18 @@ const SET_POINTER: &str = "INSERT INTO live_generation (id, number) VALUES (1, $
 pub struct SideStore {
     store: Arc<dyn Store>,
     drafts: Drafts,
+    erasures: Erasures,
     revocations: Revocations,
 }
 
 impl SideStore {
     /// Opens the side store's file, and makes it if it is not there.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let setup = [CREATE_POINTER, drafts::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
+        let setup = [CREATE_POINTER, drafts::CREATE, erasures::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
         let options = SqliteOptions { readers: 2, cache_kib: 16 * 1_024, ..SqliteOptions::at(path) };
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options, setup.map(str::to_owned).to_vec()).await?);
-        let (drafts, revocations) = (Drafts::new(Arc::clone(&store)), Revocations::new(Arc::clone(&store)));
-        Ok(Self { store, drafts, revocations })
+        let (drafts, erasures) = (Drafts::new(Arc::clone(&store)), Erasures::new(Arc::clone(&store)));
+        Ok(Self { drafts, erasures, revocations: Revocations::new(Arc::clone(&store)), store })
     }
 
     /// The drafts of running replies.
@@ -48,6 +51,16 @@ impl SideStore {
     /// Whose sign-ins are not accepted any more.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations
+    }
+
+    /// The erasures that have come to their end.
+    pub fn erasures(&self) -> &Erasures {
+        &self.erasures
+    }
+
+    /// Returns once the bytes of what was removed are nowhere in the files any more.
+    pub async fn scrub(&self) -> Result<(), StoreError> {
+        self.store.scrub().await
     }
 
     /// Closes the file; everything fails from now on.
@@ -70,10 +83,10 @@ impl SideStore {
 /// Every text of SQL here.
 pub(crate) fn statements() -> Vec<Statement> {
     let own = [POINTER, SET_POINTER].map(|sql| Statement::new(sql, vec![]));
-    let others = drafts::statements().into_iter().chain(keys::statements()).chain(revocations::statements());
-    own.into_iter().chain(others).collect()
+    let others = [drafts::statements(), keys::statements().to_vec(), erasures::statements().to_vec()];
+    own.into_iter().chain(others.into_iter().flatten()).chain(revocations::statements()).collect()
 }
 
 /// What makes the tables here.
-pub(crate) const CREATE: [&str; 5] =
-    [CREATE_POINTER, drafts::CREATE, keys::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
+pub(crate) const CREATE: [&str; 6] =
+    [CREATE_POINTER, drafts::CREATE, keys::CREATE, erasures::CREATE, revocations::CREATE, revocations::CREATE_INDEX];

@@ -63,7 +63,7 @@ pub enum Durability {
 /// What happens to the bytes of removed rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// They are overwritten.
+    /// They are overwritten, as far as the rows were not moved before; [`Store::scrub`] leaves nothing at all.
     Overwrite,
     /// They stay until their place is used again.
     Leave,
@@ -94,7 +94,7 @@ pub struct SqliteStore(Arc<Threads>);
 struct Threads {
     reads: Arc<Queue<ReadJob>>,
     writes: Arc<Queue<WriteJob>>,
-    timeout: Duration,
+    options: SqliteOptions,
     readers: Mutex<Vec<JoinHandle<()>>>,
     writers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -143,10 +143,9 @@ impl SqliteStore {
         }
         let (connection, shared) = (writing_connection(options)?, Arc::clone(&checkpoints));
         writing.push(spawn("sqlite-checkpoint", move || shared.run(&connection))?);
-        let (queue, options) = (Arc::clone(&writes), options.clone());
-        let timeout = options.timeout;
+        let (queue, limits) = (Arc::clone(&writes), options.clone());
         let write = move || {
-            let wal = Wal::new(&checkpoints, &options.path, options.wal_bytes_max, options.busy_timeout);
+            let wal = Wal::new(&checkpoints, &limits.path, limits.wal_bytes_max, limits.busy_timeout);
             writer::write_until_closed(&owner, &queue, wal);
             checkpoints.close();
             // Closing the last connection moves what is left of the write-ahead log into the file.
@@ -156,7 +155,7 @@ impl SqliteStore {
         Ok(Self(Arc::new(Threads {
             reads,
             writes,
-            timeout,
+            options: options.clone(),
             readers: Mutex::new(reading),
             writers: Mutex::new(writing),
         })))
@@ -173,6 +172,12 @@ impl Store for SqliteStore {
     async fn write(&self, steps: Vec<Write>) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
         self.0.ask(&self.0.writes, WriteJob { steps, answer }, answered).await
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        let options = self.0.options.clone();
+        let scrubbed = tokio::task::spawn_blocking(move || checkpoints::scrub(&options)).await;
+        scrubbed.map_err(|_| StoreError::Unavailable("the file was not scrubbed".to_owned()))?
     }
 
     async fn close(&self) {
@@ -193,7 +198,7 @@ impl Threads {
             }
             answered.await.map_err(|_| StoreError::Unavailable("the file is closed".to_owned()))?
         };
-        tokio::time::timeout(self.timeout, asked)
+        tokio::time::timeout(self.options.timeout, asked)
             .await
             .map_err(|_| StoreError::Unavailable("no answer in time".to_owned()))?
     }
@@ -366,6 +371,38 @@ mod tests {
         assert!(matches!(store.write(vec![add(2)]).await, Err(StoreError::Unavailable(_))));
         assert!(matches!(store.read(vec![]).await, Err(StoreError::Unavailable(_))));
         assert!(!directory.path().join("file.db-wal").exists(), "a clean close leaves one file");
+    }
+
+    #[tokio::test]
+    async fn a_removed_row_is_in_no_file_any_more_once_they_are_scrubbed() {
+        let (directory, store) = store().await;
+        let setup = Statement::new("CREATE TABLE words (n BIGINT NOT NULL PRIMARY KEY, word TEXT NOT NULL)", vec![]);
+        store.write(vec![Write::Run(setup)]).await.unwrap();
+        for n in 0..200_i64 {
+            // Each of some pages, so that rows move from page to page when others come between them.
+            let word = format!("canary-{}-{}", n % 2, "x".repeat(usize::try_from(n).unwrap() * 37 % 3_000));
+            let add = Statement::new(
+                "INSERT INTO words (n, word) VALUES ($1, $2)",
+                vec![(n * 7_919 % 200).into(), word.into()],
+            );
+            store.write(vec![Write::Run(add)]).await.unwrap();
+        }
+        store
+            .write(vec![Write::Run(Statement::new("DELETE FROM words WHERE word LIKE 'canary-1-%'", vec![]))])
+            .await
+            .unwrap();
+        let left = || {
+            let files = ["file.db", "file.db-wal"].map(|name| fs::read(directory.path().join(name)).unwrap());
+            [b"canary-1-", b"canary-0-"]
+                .map(|word| files.iter().flat_map(|file| file.windows(9)).filter(|bytes| bytes == word).count())
+        };
+        assert!(left()[0] > 0, "the write-ahead log holds them still");
+
+        store.scrub().await.unwrap();
+
+        assert_eq!(left(), [0, 100]);
+        store.write(vec![add(1)]).await.unwrap();
+        assert_eq!(numbers(&store).await, [1]);
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The registry of every text of SQL that this crate sends, so that one test can prepare them all on an engine.
 
-use crate::{advisors, changes, conversations, messages, projection::all, replies, side, users};
+use crate::{advisors, changes, conversations, deletions, messages, projection::all, replies, side, users};
 
 /// Every text, each once, in no order that means anything.
 pub fn all_statements() -> Vec<String> {
@@ -10,6 +10,7 @@ pub fn all_statements() -> Vec<String> {
         conversations::statements(),
         messages::statements(),
         replies::statements(),
+        deletions::statements(),
         changes::statements(),
         side::statements(),
     ];

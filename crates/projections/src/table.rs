@@ -1,6 +1,6 @@
 //! Tables as data: their SQL is made from it, the same for every engine.
 
-use crate::store::{Row, RowError, Value};
+use crate::store::{Row, RowError, Statement, Value};
 use std::fmt::Write as _;
 
 /// Keys in one statement that loads rows: the first of these that holds what is left.
@@ -153,6 +153,12 @@ impl Table {
         let names: Vec<_> = self.columns.iter().map(|column| column.name).collect();
         names.join(", ")
     }
+}
+
+/// A text that ends where the list of keys begins, with the keys.
+pub(crate) fn select_in(text: &str, keys: Vec<Value>) -> Statement {
+    let places: Vec<_> = (1..=keys.len()).map(|place| format!("${place}")).collect();
+    Statement::new(format!("{text} IN ({})", places.join(", ")), keys)
 }
 
 /// Cuts keys into lists of few different lengths, so that few texts are ever prepared; the last list is

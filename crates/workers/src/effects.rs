@@ -73,7 +73,8 @@ impl Effects {
                     sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
-                CommandError::KeyDestroyed => return Settled::GivenUp,
+                // Its owner has been erased, and the conversation with them.
+                CommandError::KeyDestroyed => return Settled::Refused(ConversationRefusal::NotFound),
                 CommandError::KeyReused
                 | CommandError::PreconditionFailed
                 | CommandError::TooLarge

@@ -5,6 +5,7 @@
 
 mod bell;
 mod effects;
+pub mod erase_person;
 pub mod make_title;
 pub mod model;
 pub mod prompt;
@@ -14,8 +15,9 @@ pub mod tiers;
 use advisor_bus::Bus;
 use advisor_commands::Commands;
 use advisor_eventlog::EventLog;
-use advisor_events::Clock;
-use advisor_projections::{Drafts, Reader};
+use advisor_events::{Clock, KeyStore};
+use advisor_projections::{Reader, SideStore};
+use erase_person::EraseOptions;
 use futures::{FutureExt, future::BoxFuture};
 use make_title::TitleOptions;
 use reply_to_message::ReplyOptions;
@@ -31,8 +33,10 @@ pub struct Deps {
     pub commands: Arc<Commands>,
     /// What is seen.
     pub reader: Reader,
-    /// Where the texts of running replies are kept.
-    pub drafts: Drafts,
+    /// Where the texts of running replies are kept, and what has come to its end.
+    pub side: SideStore,
+    /// The keys of people's words.
+    pub keys: Arc<dyn KeyStore>,
     /// What rings, and where deltas are told.
     pub bus: Arc<dyn Bus>,
     /// Where single events are looked up.
@@ -50,6 +54,8 @@ pub struct Options {
     pub replies: ReplyOptions,
     /// Titles.
     pub titles: TitleOptions,
+    /// Erasures.
+    pub erasures: EraseOptions,
 }
 
 /// A worker, which runs until it is told to end.
@@ -59,7 +65,7 @@ struct Worker {
 }
 
 /// Every worker there is.
-fn all() -> [Worker; 2] {
+fn all() -> [Worker; 3] {
     [
         Worker {
             name: reply_to_message::NAME,
@@ -70,6 +76,12 @@ fn all() -> [Worker; 2] {
         Worker {
             name: make_title::NAME,
             run: |deps, options, tracker, shutdown| make_title::run(deps, options.titles, tracker, shutdown).boxed(),
+        },
+        Worker {
+            name: erase_person::NAME,
+            run: |deps, options, tracker, shutdown| {
+                erase_person::run(deps, options.erasures, tracker, shutdown).boxed()
+            },
         },
     ]
 }

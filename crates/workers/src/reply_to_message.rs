@@ -107,7 +107,7 @@ pub(crate) async fn run(deps: Deps, options: ReplyOptions, tracker: TaskTracker,
         read: ReadSide::new(&deps, options.open_max),
         models: Arc::clone(&deps.models),
         bus: Arc::clone(&deps.bus),
-        beats: Beats::new(Arc::new(deps.drafts.clone()), Arc::clone(&deps.clock), options.beats),
+        beats: Beats::new(Arc::new(deps.side.drafts().clone()), Arc::clone(&deps.clock), options.beats),
         effects: Effects { commands: Arc::clone(&deps.commands), clock: Arc::clone(&deps.clock), worker: NAME },
         abandon: CancellationToken::new(),
     });

@@ -5,6 +5,7 @@ use crate::config::{Config, ModelProvider};
 use advisor_api::Api;
 use advisor_workers::{
     Deps, Options,
+    erase_person::EraseOptions,
     make_title::TitleOptions,
     model::openai::{CallLimits, Endpoint, OpenAiModel},
     prompt::ModelLimits,
@@ -19,7 +20,8 @@ pub(super) fn start(config: &Config, api: &Api, running: &Running) -> Result<()>
     let deps = Deps {
         commands: Arc::clone(&api.commands),
         reader: api.reader.clone(),
-        drafts: api.side.drafts().clone(),
+        side: api.side.clone(),
+        keys: Arc::clone(&running.stores.keys) as _,
         bus: Arc::clone(&api.bus),
         log: Arc::clone(&api.log),
         clock: Arc::clone(&api.clock),
@@ -34,6 +36,7 @@ pub(super) fn start(config: &Config, api: &Api, running: &Running) -> Result<()>
             ..ReplyOptions::default()
         },
         titles: TitleOptions::default(),
+        erasures: EraseOptions::default(),
     };
     advisor_workers::start(&deps, options, &running.workers, &running.stopping);
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::{ConversationRow, LastMessage};
 use crate::{
+    deletions,
     messages::Sender,
     projection::{Fact, Projection},
     rows::{Rows, Writes},
@@ -39,8 +40,8 @@ impl Projection for Conversations {
             ConversationEvent::ReplyCompleted(event) => rows.replies.want(event.reply_id.as_str()),
             ConversationEvent::ReplyFailed(event) => rows.replies.want(event.reply_id.as_str()),
             ConversationEvent::ReplyStopped(event) => rows.replies.want(event.reply_id.as_str()),
-            ConversationEvent::Started(_)
-            | ConversationEvent::Renamed(_)
+            ConversationEvent::Started(event) => deletions::want(&event.user_id, rows),
+            ConversationEvent::Renamed(_)
             | ConversationEvent::AdvisorAssigned(_)
             | ConversationEvent::MessageSent(_)
             | ConversationEvent::ReplyStarted(_)
@@ -52,7 +53,7 @@ impl Projection for Conversations {
     fn apply(&self, fact: &Fact, rows: &Rows, writes: &mut Writes) {
         match &fact.event {
             Event::Conversation(event) => match rows.conversations.get(fact.stream.as_str()) {
-                None => begin(event, fact, writes),
+                None => begin(event, &Context { fact, rows }, writes),
                 Some(row) => go_on(row, event, &Context { fact, rows }, writes),
             },
             Event::User(UserEvent::Deleted(event)) => {
@@ -69,9 +70,11 @@ struct Context<'a> {
 }
 
 /// Where there is no conversation, nothing but its start means anything.
-fn begin(event: &ConversationEvent, fact: &Fact, writes: &mut Writes) {
-    if let ConversationEvent::Started(event) = event {
-        writes.conversations.put(started(event, fact));
+fn begin(event: &ConversationEvent, context: &Context<'_>, writes: &mut Writes) {
+    if let ConversationEvent::Started(event) = event
+        && !deletions::is_deleted(&event.user_id, context.rows)
+    {
+        writes.conversations.put(started(event, context.fact));
     }
 }
 

@@ -438,6 +438,10 @@ impl Store for Flaky {
         if fails { Err(StoreError::Unavailable("as planned".to_owned())) } else { Ok(()) }
     }
 
+    async fn scrub(&self) -> Result<(), StoreError> {
+        self.store.scrub().await
+    }
+
     async fn close(&self) {
         self.store.close().await;
     }

@@ -3,7 +3,7 @@
 use crate::{
     Store, StoreError,
     store::{Row, RowError, Statement, Value, Write},
-    table::in_loads,
+    table::{in_loads, select_in},
 };
 use advisor_events::{ConversationId, ReplyId, Timestamp};
 use std::{borrow::Cow, sync::Arc};
@@ -18,6 +18,7 @@ const PUT: &str = "INSERT INTO drafts (reply_id, conversation_id, attempt, beat,
     WHERE excluded.attempt > drafts.attempt
         OR (excluded.attempt = drafts.attempt AND excluded.owner = drafts.owner)";
 const REMOVE: &str = "DELETE FROM drafts WHERE reply_id = $1";
+const IDS: &str = "SELECT reply_id FROM drafts WHERE reply_id > $1 ORDER BY reply_id LIMIT $2";
 const SWEEP: &str = "DELETE FROM drafts WHERE updated_at < $1";
 const SELECT: &str =
     "SELECT reply_id, conversation_id, attempt, beat, owner, released, updated_at, text FROM drafts WHERE reply_id";
@@ -76,12 +77,19 @@ impl Drafts {
     /// The drafts of these replies, as far as there are any.
     pub async fn get_many(&self, replies: &[ReplyId]) -> Result<Vec<Draft>, StoreError> {
         let keys: Vec<String> = replies.iter().map(|reply| reply.0.clone()).collect();
-        let statements: Vec<_> = in_loads(&keys).into_iter().map(select).collect();
+        let statements: Vec<_> = in_loads(&keys).into_iter().map(|keys| select_in(SELECT, keys)).collect();
         if statements.is_empty() {
             return Ok(Vec::new());
         }
         let rows = self.store.read(statements).await?.into_iter().flatten();
         Ok(rows.map(Draft::from_row).collect::<Result<_, _>>()?)
+    }
+
+    /// The replies that have a draft, in the order of their ids, from the one after `after` on.
+    pub async fn replies(&self, after: &ReplyId, limit: u32) -> Result<Vec<ReplyId>, StoreError> {
+        let statement = Statement::new(IDS, vec![after.into(), limit.into()]);
+        let rows = self.store.read(vec![statement]).await?.into_iter().flatten();
+        Ok(rows.map(|row| row.into_cells().id()).collect::<Result<_, _>>()?)
     }
 
     /// Removes the draft of a reply that has ended.
@@ -132,13 +140,8 @@ impl Draft {
 
 /// Every text of SQL here.
 pub(crate) fn statements() -> Vec<Statement> {
-    let own = [PUT, REMOVE, SWEEP].map(|sql| Statement::new(sql, vec![]));
-    own.into_iter().chain([select(vec!["r".into()])]).collect()
-}
-
-fn select(keys: Vec<Value>) -> Statement {
-    let places: Vec<_> = (1..=keys.len()).map(|place| format!("${place}")).collect();
-    Statement::new(format!("{SELECT} IN ({})", places.join(", ")), keys)
+    let own = [PUT, REMOVE, IDS, SWEEP].map(|sql| Statement::new(sql, vec![]));
+    own.into_iter().chain([select_in(SELECT, vec!["r".into()])]).collect()
 }
 
 #[cfg(test)]

@@ -134,6 +134,10 @@ impl KeyStore for SqliteKeys {
         self.cached().put(person.clone(), Stored::Destroyed);
         Ok(())
     }
+
+    async fn scrub(&self) -> Result<(), KeyError> {
+        self.store.scrub().await.map_err(unavailable)
+    }
 }
 
 /// Every text of SQL here.
@@ -191,12 +195,15 @@ mod tests {
 
         keys.destroy(&ana).await.unwrap();
         keys.destroy(&"never-seen".into()).await.unwrap();
+        keys.scrub().await.unwrap();
 
         assert!(keys.find(&ana).await.unwrap().is_none());
         assert!(matches!(keys.obtain(&ana).await, Err(KeyError::Destroyed)));
+        for name in ["keys.db", "keys.db-wal"] {
+            let bytes = fs::read(directory.path().join(name)).unwrap();
+            assert!(!bytes.windows(wrapped.len()).any(|window| window == wrapped), "{name}");
+        }
         keys.close().await;
-        let bytes = fs::read(directory.path().join("keys.db")).unwrap();
-        assert!(!bytes.windows(wrapped.len()).any(|window| window == wrapped));
         let keys = open(&directory).await;
         assert!(matches!(keys.obtain(&ana).await, Err(KeyError::Destroyed)));
         assert!(matches!(keys.obtain(&"never-seen".into()).await, Err(KeyError::Destroyed)));

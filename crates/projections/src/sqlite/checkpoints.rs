@@ -1,6 +1,7 @@
 //! Moving the write-ahead log into the file, away from the thread that commits.
 
-use super::statements;
+use super::{SqliteOptions, statements};
+use crate::store::StoreError;
 use rusqlite::Connection;
 use std::{
     fs,
@@ -19,6 +20,8 @@ const ROWS_BETWEEN: u64 = 10_000;
 const COMMITS_BETWEEN: u32 = 100;
 /// How long a commit may be held up by letting the log begin anew, after a checkpoint that has left little of it.
 const RESTART_WAIT: Duration = Duration::from_millis(2);
+/// How often the log is tried to be cut when nothing of removed rows may be left in it.
+const SCRUB_TRIES_MAX: u32 = 50;
 /// How long a commit may be held up by cutting the log.
 const CUT_WAIT: Duration = Duration::from_millis(50);
 
@@ -141,6 +144,24 @@ impl<'a> Wal<'a> {
             }
         };
     }
+}
+
+/// Writes the whole file anew, and cuts the write-ahead log.
+///
+/// That removed rows are overwritten is not enough: when pages are balanced, rows move, and the places that they
+/// moved from keep their bytes. Whoever writes waits meanwhile; readers do not.
+pub(super) fn scrub(options: &SqliteOptions) -> Result<(), StoreError> {
+    let connection = super::writing_connection(options)?;
+    connection.execute_batch("VACUUM").map_err(|error| statements::failure(&error))?;
+    for _ in 0..SCRUB_TRIES_MAX {
+        let cut =
+            connection.busy_timeout(CUT_WAIT).and_then(|()| checkpoint(&connection, "PRAGMA wal_checkpoint(TRUNCATE)"));
+        match cut.map_err(|error| statements::failure(&error))? {
+            Cut::Done => return Ok(()),
+            Cut::Held => std::thread::sleep(CUT_WAIT),
+        }
+    }
+    Err(StoreError::Unavailable("a reader holds the write-ahead log".to_owned()))
 }
 
 enum Cut {

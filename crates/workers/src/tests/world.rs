@@ -21,7 +21,7 @@ use advisor_events::{
     conversation::{ConversationEvent, Manifest, RequestedReply},
     log::{LogEvent, Opened},
 };
-use advisor_projections::{Draft, Drafts, Generations, Query, Reader, Runner, RunnerLimits, RunnerParts, SideStore};
+use advisor_projections::{Draft, Generations, Query, Reader, Runner, RunnerLimits, RunnerParts, SideStore};
 use async_trait::async_trait;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -41,8 +41,8 @@ pub(super) struct World {
     pub(super) log: Arc<dyn EventLog>,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) reader: Reader,
-    pub(super) drafts: Drafts,
-    keys: Arc<dyn KeyStore>,
+    pub(super) side: SideStore,
+    pub(super) keys: Arc<dyn KeyStore>,
     commands: Arc<Commands>,
     tracker: TaskTracker,
     runner: CancellationToken,
@@ -96,7 +96,7 @@ pub(super) fn options() -> Options {
         ..ReplyOptions::default()
     };
     let titles = TitleOptions { parallel_max: 0, ..TitleOptions::default() };
-    Options { replies, titles }
+    Options { replies, titles, ..Options::default() }
 }
 
 impl World {
@@ -123,8 +123,7 @@ impl World {
         let until = runner.clone();
         tracker.spawn(async move { running.run(until).await.unwrap() });
         let commands = Arc::new(Commands::new(&log, &keys, HandlerLimits::default()));
-        let drafts = side.drafts().clone();
-        let world = Self { log, bus, reader, drafts, keys, commands, tracker, runner, _directory: directory };
+        let world = Self { log, bus, reader, side, keys, commands, tracker, runner, _directory: directory };
         world.register("free").await;
         world.create_advisor("ada", "Ada Byron").await;
         world.create_advisor("ben", "Ben Stone").await;
@@ -141,7 +140,8 @@ impl World {
         let deps = Deps {
             commands: Arc::new(Commands::new(&self.log, &self.keys, HandlerLimits::default())),
             reader: self.reader.clone(),
-            drafts: self.drafts.clone(),
+            side: self.side.clone(),
+            keys: Arc::clone(&self.keys),
             bus: Arc::clone(&self.bus),
             log: Arc::clone(&self.log),
             clock: Arc::new(Noon),
@@ -152,13 +152,50 @@ impl World {
         Running { tracker, shutdown }
     }
 
+    /// Deletes the user's account, and waits until readers see it.
+    pub(super) async fn delete_user(&self) {
+        self.delete(user().as_str()).await;
+    }
+
+    /// Deletes anybody's account, and waits until readers see it.
+    pub(super) async fn delete(&self, person: &str) {
+        let person = UserId::from(person);
+        if person != user() {
+            self.register_as(&person, "free").await;
+        }
+        let command = UserCommand::Delete { user_id: person.clone() };
+        let context = context(&format!("delete-{person}"));
+        let outcome = self.commands.users.execute(&StreamName::user(&person), command, context).await.unwrap();
+        self.reader.wait_for(outcome.position, PATIENCE).await;
+    }
+
+    /// Waits until the user's erasure has come to its end.
+    pub(super) async fn erased(&self) {
+        self.erased_of(user().as_str()).await;
+    }
+
+    /// Waits until anybody's erasure has come to its end.
+    pub(super) async fn erased_of(&self, person: &str) {
+        patiently(async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
+            while self.side.erasures().get(&person.into()).await.unwrap().is_none() {
+                ticks.tick().await;
+            }
+        })
+        .await;
+    }
+
     async fn register(&self, plan: &str) {
+        self.register_as(&user(), plan).await;
+    }
+
+    async fn register_as(&self, person: &UserId, plan: &str) {
         let command = UserCommand::Register {
-            user_id: user(),
+            user_id: person.clone(),
             profile: advisor_events::user::Profile::default(),
             plan: plan.into(),
         };
-        self.commands.users.execute(&StreamName::user(&user()), command, context("register")).await.unwrap();
+        self.commands.users.execute(&StreamName::user(person), command, context("register")).await.unwrap();
     }
 
     async fn create_advisor(&self, id: &str, name: &str) {
@@ -246,7 +283,7 @@ impl World {
                 released: false,
                 updated_at: Noon.now(),
             };
-            self.drafts.put(draft).await.unwrap();
+            self.side.drafts().put(draft).await.unwrap();
         }
     }
 
@@ -314,7 +351,7 @@ impl World {
     pub(super) async fn draft(&self, reply: &str, expected: impl Fn(Option<&Draft>) -> bool) {
         patiently(async {
             let mut ticks = tokio::time::interval(Duration::from_millis(10));
-            while !expected(self.drafts.get(&reply.into()).await.unwrap().as_ref()) {
+            while !expected(self.side.drafts().get(&reply.into()).await.unwrap().as_ref()) {
                 ticks.tick().await;
             }
         })
@@ -433,6 +470,10 @@ impl KeyStore for Keys {
 
     async fn destroy(&self, person: &UserId) -> Result<(), KeyError> {
         self.0.lock().unwrap().insert(person.clone(), None);
+        Ok(())
+    }
+
+    async fn scrub(&self) -> Result<(), KeyError> {
         Ok(())
     }
 }
