@@ -15,6 +15,7 @@ mod command_line;
 mod contract;
 mod crashes;
 mod dice;
+mod erasure;
 mod faulty_model;
 mod live_client;
 mod main_job;

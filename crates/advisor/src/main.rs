@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod admin_client;
 mod config;
 mod config_command;
 mod events;
@@ -13,6 +14,7 @@ mod output;
 mod serve;
 mod system_clock;
 mod token;
+mod users;
 mod version;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +37,9 @@ enum Command {
     /// Look at the events of a running server.
     #[command(subcommand)]
     Events(events::Events),
+    /// Look after the people of a running server.
+    #[command(subcommand)]
+    Users(users::Users),
     /// Show, check or explain the configuration.
     #[command(subcommand)]
     Config(config_command::ConfigCommand),
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Events(command) => events::run(&command),
+        Command::Users(command) => users::run(&command),
         Command::Config(command) => config_command::run(&command),
         Command::Openapi => openapi::run(),
         Command::Version => version::run(),

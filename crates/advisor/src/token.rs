@@ -1,6 +1,6 @@
 //! `advisor token`: a sign-in token of this server's own issuer, for development and tests.
 
-use crate::{events::data_dir, output, system_clock::SystemClock};
+use crate::{admin_client::data_dir, output, system_clock::SystemClock};
 use advisor_api::auth::own_issuer::{self, TokenRequest};
 use advisor_events::{Clock, UserId};
 use anyhow::{Context, Result};

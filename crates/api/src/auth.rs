@@ -12,7 +12,7 @@ pub mod registration;
 pub mod roles;
 pub mod token;
 
-pub use extractors::{LocalOperator, MaybeViewer, Operator, Viewer};
+pub use extractors::{LocalOperator, MaybeViewer, Operator, Runs, Viewer};
 
 use crate::problem::{Code, Problem};
 use advisor_events::{Clock, Timestamp, UserId};

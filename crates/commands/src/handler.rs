@@ -2,6 +2,7 @@
 
 mod append;
 mod context;
+mod erasure;
 mod fold;
 mod identity;
 mod outcome;
@@ -59,6 +60,7 @@ pub struct Commands {
     pub advisors: Handler<Advisor>,
     /// Of conversations.
     pub conversations: Handler<Conversation>,
+    keys: Arc<dyn KeyStore>,
 }
 
 impl Commands {
@@ -68,6 +70,7 @@ impl Commands {
             users: Handler::new(Arc::clone(log), Arc::clone(keys), limits),
             advisors: Handler::new(Arc::clone(log), Arc::clone(keys), limits),
             conversations: Handler::new(Arc::clone(log), Arc::clone(keys), limits),
+            keys: Arc::clone(keys),
         }
     }
 }

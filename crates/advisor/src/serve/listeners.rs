@@ -1,7 +1,7 @@
 //! The public listener, the operators' listener, and the socket in the data directory.
 
 use super::Running;
-use crate::{config::Config, events::ADMIN_SOCKET, output};
+use crate::{admin_client::ADMIN_SOCKET, config::Config, output};
 use advisor_api::{
     Api,
     accept::{self, AcceptLimits},

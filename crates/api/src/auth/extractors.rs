@@ -54,6 +54,13 @@ impl MaybeViewer {
 #[derive(Clone, Copy, Debug)]
 pub struct LocalOperator;
 
+/// Whoever runs the system: a person with the role `operator`, or who may open the socket in the data directory.
+#[derive(Clone, Debug)]
+pub struct Runs(pub Actor);
+
+/// Name of who comes through the socket, as events tell it.
+const LOCAL_ACTOR: &str = "admin_socket";
+
 /// A person with the role `operator`; 401 without a token, 403 without the role.
 #[derive(Clone, Debug)]
 pub struct Operator(pub Viewer);
@@ -93,5 +100,21 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let viewer = Viewer::from_request_parts(parts, state).await?;
         if viewer.person().roles.operator { Ok(Self(viewer)) } else { Err(Problem::forbidden()) }
+    }
+}
+
+impl<S> FromRequestParts<S> for Runs
+where
+    Arc<Authenticator>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.extensions.get::<LocalOperator>().is_some() {
+            return Ok(Self(Actor::Worker(LOCAL_ACTOR.to_owned())));
+        }
+        let operator = Operator::from_request_parts(parts, state).await?;
+        Ok(Self(Actor::Operator(operator.0.user_id().clone())))
     }
 }

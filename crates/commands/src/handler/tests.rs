@@ -2,7 +2,7 @@
 //! the handler, and that nothing but an append is ever concluded from a cached fold.
 
 mod answers;
-mod doubles;
+pub(super) mod doubles;
 mod failures;
 mod races;
 

@@ -153,7 +153,7 @@ impl EventLog for TroubledLog {
 
 /// Keys in memory; `None` for a destroyed one.
 #[derive(Default)]
-pub(super) struct Keys(Mutex<HashMap<UserId, Option<PersonKey>>>);
+pub(crate) struct Keys(Mutex<HashMap<UserId, Option<PersonKey>>>);
 
 #[async_trait]
 impl KeyStore for Keys {
