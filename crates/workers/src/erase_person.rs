@@ -1,7 +1,7 @@
 //! Erases people who were deleted, until nothing of their words can be read anywhere.
 //!
 //! 1. The read side shows the deletion: it has removed their rows in the same transaction.
-//! 2. Their key is destroyed. It was all that opens their words in the log.
+//! 2. Their sign-ins are revoked, and their key is destroyed. It was all that opens their words in the log.
 //! 3. The drafts of their running replies are removed, until no worker writes any more.
 //! 4. What the files still hold of removed rows is cut away.
 //! 5. The erasure is noted as ended.
@@ -111,7 +111,7 @@ impl Eraser {
         Ok(())
     }
 
-    /// Destroys the keys of those whose deletion was not seen before; tells whether there are more.
+    /// Revokes the sign-ins and destroys the keys of those whose deletion was not seen before; tells whether there are more.
     async fn take_in(&mut self) -> Result<bool, Fault> {
         let page = self.reader.run(deletions::after(self.seen, PAGE)).await?.value;
         let Some(last) = page.last().map(|deletion| deletion.position) else { return Ok(false) };
@@ -123,6 +123,7 @@ impl Eraser {
         let settled_at = Instant::now() + self.options.settle;
         let mut pending = Vec::new();
         for deletion in page.into_iter().filter(|deletion| !is_noted(deletion)) {
+            self.side.revocations().revoke_person(&deletion.user_id, self.clock.now()).await?;
             self.keys.destroy(&deletion.user_id).await?;
             pending.push(Pending { deletion, settled_at });
         }
