@@ -171,6 +171,9 @@ async fn a_server_is_ready_and_ends_with_0_soon_after_sigterm() {
     let (code, took) = server.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10).min(PATIENCE), "{took:?}");
+    let files: Vec<_> = std::fs::read_dir(server.data_dir()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    let open = |name: &std::ffi::OsString| name.to_string_lossy().ends_with("-wal");
+    assert!(files.len() > 4 && !files.iter().any(open), "every file is closed: {files:?}");
 }
 
 #[test]

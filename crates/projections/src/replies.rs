@@ -278,6 +278,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_a_conversation_only_the_replies_to_the_first_message_that_waits_are_open() {
+        let at = ("c", "ana");
+        let story =
+            opened("this log").started("c", "ana").sent(at, "m", &["first", "second"]).sent(at, "n", &["later"]);
+        let (side, _) = told(&story).await;
+        let ids = |rows: Vec<ReplyRow>| rows.into_iter().map(|row| row.id.0).collect::<Vec<_>>();
+
+        assert_eq!(ids(side.read(open(10)).await), ["first", "second"]);
+
+        let story = story.completed(at, "first", "text").failed(at, "second", ReplyFailure::AiApiError);
+        let (side, _) = told(&story).await;
+        assert_eq!(ids(side.read(open(10)).await), ["later"]);
+    }
+
+    #[tokio::test]
     async fn a_reply_comes_back_as_it_was_stored() {
         let at = ("c", "ana");
         let story = opened("this log")

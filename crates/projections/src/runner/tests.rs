@@ -104,6 +104,29 @@ async fn a_commit_that_fails_or_whose_answer_is_lost_is_made_once() {
 }
 
 #[tokio::test]
+async fn a_read_side_that_could_not_be_written_is_not_live_until_it_has_caught_up_again() {
+    let story = opened("this log").registered("ana");
+    let side = ReadSide::over(Arc::new(MemoryLog::with_stride(STRIDE)), limits(1)).await;
+    story.append_to(side.log.as_ref(), side.keys.as_ref()).await;
+    let flaky = Flaky { store: Arc::clone(side.generation.store()), fault: Fault::Before, writes: AtomicUsize::new(0) };
+    let generation = Generation::over(1, Arc::new(flaky)).await.unwrap();
+    let side = ReadSide { generation, ..side };
+    let mut progress = side.generation.progress().subscribe();
+    let running = side.run().await;
+    progress.wait_for(|progress| progress.state == State::Live).await.unwrap();
+
+    // Every fifth write fails, so one of these does.
+    let story = (0..5).fold(story, |story, n| story.registered(&format!("user{n}")));
+    let appending = story.append_to(side.log.as_ref(), side.keys.as_ref());
+    let standing = progress.wait_for(|progress| progress.state == State::CatchingUp);
+    let (_, standing) = tokio::join!(appending, tokio::time::timeout(Duration::from_secs(10), standing));
+
+    assert!(standing.is_ok_and(|standing| standing.is_ok()), "it says that it stands still");
+    side.generation.progress().subscribe().wait_for(|progress| progress.state == State::Live).await.unwrap();
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_paused_old_owner_cannot_write() {
     let side = empty().await;
     let story = opened("this log").started("c", "ana");

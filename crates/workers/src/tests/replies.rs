@@ -355,6 +355,23 @@ async fn a_message_that_is_deleted_takes_its_running_reply_with_it() {
 }
 
 #[tokio::test]
+async fn nobody_listens_to_a_model_any_more_once_the_message_is_deleted() {
+    let world = World::open().await;
+    let left = CancellationToken::new();
+    let worker = world.start(&ScriptedModel::new([Play::Hangs("Half ", left.clone())]), options());
+    world.send("m1", "Hello?", &["ada"]).await;
+    world.draft("m1-ada", |draft| draft.is_some_and(|draft| draft.text == "Half ")).await;
+
+    let delete = ConversationCommand::DeleteMessage { user_id: user(), message_id: "m1".into() };
+    world.command(delete).await.unwrap();
+
+    patiently(left.cancelled()).await;
+    world.draft("m1-ada", |draft| draft.is_none()).await;
+    worker.shut_down().await;
+    world.close().await;
+}
+
+#[tokio::test]
 async fn what_a_model_must_not_say_is_stored_as_inert_text() {
     let world = World::open().await;
     let said = "a\u{0}b \u{1b}[2J <script>alert(1)</script>\n\ndata: [DONE]\n\nevent: reset ![x](http://evil)";

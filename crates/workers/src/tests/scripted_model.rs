@@ -24,6 +24,8 @@ pub(super) enum Play {
     Breaks(&'static str, ModelError),
     /// Says nothing at all, and finishes.
     Empty,
+    /// Is a fault of this program.
+    Panics,
     /// Does not answer.
     Fails(ModelError),
 }
@@ -79,6 +81,7 @@ impl Model for ScriptedModel {
             }
             Play::Breaks(said, error) => stream::iter(words(said)).chain(stream::iter([Err(error)])).boxed(),
             Play::Empty => finish().boxed(),
+            Play::Panics => panic!("as planned"),
             Play::Fails(error) => return Err(error),
         })
     }

@@ -65,6 +65,22 @@ async fn a_model_that_fails_is_asked_for_a_title_a_few_times() {
     world.close().await;
 }
 
+#[tokio::test]
+async fn a_title_that_panics_is_tried_again() {
+    let world = World::open().await;
+    let model = ScriptedModel::new([Play::Says("a"), Play::Says("b"), Play::Panics, Play::Says("Good Title")]);
+    let worker = world.start(&model, making_titles());
+    talk(&world).await;
+    world
+        .seen(
+            || conversations::by_id(&user(), &conversation()),
+            |row| row.as_ref().is_some_and(|row| row.title.as_deref() == Some("Good Title")),
+        )
+        .await;
+    worker.shut_down().await;
+    world.close().await;
+}
+
 fn making_titles() -> Options {
     let titles =
         TitleOptions { look: Duration::from_millis(50), pause: Duration::from_millis(10), ..TitleOptions::default() };
