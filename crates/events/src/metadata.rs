@@ -16,6 +16,8 @@ pub enum Actor {
     Worker(String),
     /// Data that was brought in, by the name of its source.
     Import(String),
+    /// Another service that told what happened there, by its name.
+    Webhook(String),
 }
 
 impl Actor {
@@ -26,6 +28,7 @@ impl Actor {
             Self::Operator(id) => format!("operator:{id}"),
             Self::Worker(name) => format!("worker:{name}"),
             Self::Import(name) => format!("import:{name}"),
+            Self::Webhook(name) => format!("webhook:{name}"),
         }
     }
 
@@ -33,7 +36,7 @@ impl Actor {
     pub fn person(&self) -> Option<&UserId> {
         match self {
             Self::User(id) | Self::Operator(id) => Some(id),
-            Self::Worker(_) | Self::Import(_) => None,
+            Self::Worker(_) | Self::Import(_) | Self::Webhook(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Facts of a person: stream `user-<id>`.
 
-use crate::{Personal, PersonalField, UserId};
+use crate::{Personal, PersonalField, Timestamp, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,10 @@ pub struct Registered {
     pub profile: Profile,
     /// The plan as its word stands in the sign-in service: `free`, `base`, `premium`, `pro`, `enterprise`.
     pub plan: String,
+    /// As of when the sign-in service told all this of itself: what it told earlier changes nothing. Absent where a
+    /// token was all there was to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
 }
 
 /// A person's profile is now this one, as a whole.
@@ -71,6 +75,9 @@ pub struct Registered {
 pub struct ProfileChanged {
     /// The new profile; what is absent is not known any more.
     pub profile: Profile,
+    /// As of when the sign-in service told of the person, plan and all: what it told earlier changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
 }
 
 /// A person's plan is now this one.
@@ -79,6 +86,9 @@ pub struct ProfileChanged {
 pub struct PlanChanged {
     /// The plan's word.
     pub plan: String,
+    /// As of when the sign-in service, or a token of its, named the plan: what it named earlier changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
 }
 
 /// A person's account was deleted.

@@ -50,7 +50,7 @@ impl Story {
             name: Some(user.to_owned().into()),
             image: None,
         };
-        let event = user::Registered { user_id: user.into(), profile, plan: "free".into() };
+        let event = user::Registered { user_id: user.into(), profile, plan: "free".into(), told_at: None };
         self.user(user, UserEvent::Registered(event))
     }
 

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_profile_is_replaced_as_a_whole() {
         let profile = Profile { email: None, name: Some("Ana B.".to_owned().into()), image: None };
-        let event = UserEvent::ProfileChanged(advisor_events::user::ProfileChanged { profile });
+        let event = UserEvent::ProfileChanged(advisor_events::user::ProfileChanged { profile, told_at: None });
         let rows = story().registered("ana").user("ana", event).fold();
 
         let ana = rows.users.get("user-ana").unwrap();
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_plan_is_kept_as_its_word() {
-        let event = UserEvent::PlanChanged(PlanChanged { plan: "enterprise".into() });
+        let event = UserEvent::PlanChanged(PlanChanged { plan: "enterprise".into(), told_at: None });
         let rows = story().registered("ana").user("ana", event).fold();
 
         assert_eq!(rows.users.get("user-ana").unwrap().plan, "enterprise");

@@ -29,6 +29,7 @@ pub(crate) fn metadata() -> impl Strategy<Value = Metadata> {
         id().prop_map(|id| Actor::Operator(id.into())),
         id().prop_map(Actor::Worker),
         id().prop_map(Actor::Import),
+        id().prop_map(Actor::Webhook),
     ];
     let chain = (option::of(id()), option::of(id()), option::of(id()));
     (moment(), actor, id(), id(), id(), chain).prop_map(
@@ -59,11 +60,13 @@ fn log() -> impl Strategy<Value = LogEvent> {
 
 fn user() -> impl Strategy<Value = UserEvent> {
     prop_oneof![
-        (id(), profile(), id()).prop_map(|(user_id, profile, plan)| {
-            UserEvent::Registered(user::Registered { user_id: user_id.into(), profile, plan })
+        (id(), profile(), id(), option::of(moment())).prop_map(|(user_id, profile, plan, told_at)| {
+            UserEvent::Registered(user::Registered { user_id: user_id.into(), profile, plan, told_at })
         }),
-        profile().prop_map(|profile| UserEvent::ProfileChanged(user::ProfileChanged { profile })),
-        id().prop_map(|plan| UserEvent::PlanChanged(user::PlanChanged { plan })),
+        (profile(), option::of(moment()))
+            .prop_map(|(profile, told_at)| UserEvent::ProfileChanged(user::ProfileChanged { profile, told_at })),
+        (id(), option::of(moment()))
+            .prop_map(|(plan, told_at)| UserEvent::PlanChanged(user::PlanChanged { plan, told_at })),
         id().prop_map(|user_id| UserEvent::Deleted(user::Deleted { user_id: user_id.into() })),
     ]
 }

@@ -16,6 +16,10 @@ const CONVERSATION: &str = "5f0c7f3a-6a0e-5d0b-9a44-0d9f3c7b1e21";
 const MESSAGE: &str = "b7a1c5e2-43c4-5f58-8e06-2f0f5a9d7c10";
 const REPLY: &str = "0d3b6c9e-1a58-5c7f-b3d9-6b1f0e2a4c88";
 
+/// Samples of versions that gained optional fields after their first sample was written.
+pub(crate) const FURTHER_EDITIONS: [&str; 3] =
+    ["user.registered.v1.2", "user.profile_changed.v1.2", "user.plan_changed.v1.2"];
+
 /// The key that seals all samples; it seals nothing else.
 pub(crate) fn key() -> PersonKey {
     PersonKey::from_bytes(*b"the samples' key, for tests only")
@@ -66,6 +70,7 @@ fn actor(name: &str) -> Actor {
         | "conversation.reply_completed.v1"
         | "conversation.reply_failed.v1"
         | "conversation.reply_stopped.v1" => Actor::Worker("reply-to-message".to_owned()),
+        "user.registered.v1.2" | "user.profile_changed.v1.2" => Actor::Webhook("clerk".to_owned()),
         _ => Actor::User(PERSON.into()),
     }
 }
@@ -91,14 +96,20 @@ fn user_event(name: &str) -> UserEvent {
         name: Some(known("Zoë Lindqvist")),
         image: Some(known("https://img.example.org/zoë.png")),
     };
+    let told_at = Some(Timestamp(1_758_010_529_456)).filter(|_| FURTHER_EDITIONS.contains(&name));
     match name {
-        "user.registered.v1" => UserEvent::Registered(user::Registered {
+        "user.registered.v1" | "user.registered.v1.2" => UserEvent::Registered(user::Registered {
             user_id: PERSON.into(),
             profile: profile(),
             plan: "free".to_owned(),
+            told_at,
         }),
-        "user.profile_changed.v1" => UserEvent::ProfileChanged(user::ProfileChanged { profile: profile() }),
-        "user.plan_changed.v1" => UserEvent::PlanChanged(user::PlanChanged { plan: "enterprise".to_owned() }),
+        "user.profile_changed.v1" | "user.profile_changed.v1.2" => {
+            UserEvent::ProfileChanged(user::ProfileChanged { profile: profile(), told_at })
+        }
+        "user.plan_changed.v1" | "user.plan_changed.v1.2" => {
+            UserEvent::PlanChanged(user::PlanChanged { plan: "enterprise".to_owned(), told_at })
+        }
         "user.deleted.v1" => UserEvent::Deleted(user::Deleted { user_id: PERSON.into() }),
         _ => panic!("{name}: say here what its sample holds"),
     }

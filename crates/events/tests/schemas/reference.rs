@@ -2,7 +2,7 @@
 
 use crate::{
     catalogue::{Field, Kind, fields, metadata_schema},
-    samples::Sample,
+    samples::{self, Sample},
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -29,31 +29,31 @@ Stream names hold ASCII letters, digits, `_ . -`; an id that does not fit is nam
 ";
 
 /// The whole page.
-pub(crate) fn page(kinds: &[Kind], samples: &[Sample]) -> String {
+pub(crate) fn page(kinds: &[Kind]) -> String {
     let mut page = OPENING.to_owned();
     for kind in kinds {
         let anchor = kind.name.replace('.', "");
         line(&mut page, format_args!("| [`{}`](#{anchor}) | {} |", kind.name, kind.sentence));
     }
-    metadata(&mut page, samples);
+    metadata(&mut page);
     let mut stream = "";
     for kind in kinds {
         if kind.stream != stream {
             stream = kind.stream;
             line(&mut page, format_args!("\n## Stream `{stream}`"));
         }
-        event(&mut page, kind, samples.iter().find(|sample| sample.type_name == kind.name));
+        event(&mut page, kind, samples::newest(&kind.name));
     }
     page
 }
 
-fn metadata(page: &mut String, samples: &[Sample]) {
+fn metadata(page: &mut String) {
     line(
         page,
         format_args!("\n## Metadata\n\nTravels beside the data of every event; nothing in it is personal text.\n"),
     );
     table(page, &fields(&metadata_schema()));
-    if let Some(sample) = samples.iter().find(|sample| sample.type_name == "conversation.message_sent.v1") {
+    if let Some(sample) = samples::newest("conversation.message_sent.v1") {
         json(page, sample.metadata.get());
     }
 }

@@ -1,4 +1,5 @@
-//! The samples: one real event per wire name and version, as bytes that never change.
+//! The samples: real events of each wire name and version, as bytes that never change. A version that gained
+//! optional fields has a further edition: `<type>.2.json` beside `<type>.json`.
 
 use crate::{catalogue::kinds, expected, files_in, text, updating};
 use advisor_events::{SealContext, StreamName};
@@ -24,9 +25,18 @@ pub(crate) struct Sample {
     pub(crate) event_id: Uuid,
     pub(crate) data: Box<RawValue>,
     pub(crate) metadata: Box<RawValue>,
+    /// Its file without the ending: the type, and from the second edition on its number.
+    #[serde(skip)]
+    pub(crate) name: String,
 }
 
 impl Sample {
+    /// Which edition of its version it is, from 1.
+    pub(crate) fn edition(&self) -> u32 {
+        let number = self.name.strip_prefix(&self.type_name).and_then(|rest| rest.strip_prefix('.'));
+        number.map_or(1, |number| number.parse().expect("a number"))
+    }
+
     pub(crate) fn context(&self) -> SealContext<'_> {
         SealContext { stream: &self.stream, event_id: self.event_id }
     }
@@ -81,21 +91,30 @@ fn hex(bytes: &[u8]) -> String {
 
 fn read(file: &str) -> Sample {
     let json = fs::read_to_string(folder().join(file)).expect("a sample");
-    let sample: Sample = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{file}: {error}"));
-    assert_eq!(file, format!("{}.json", sample.type_name), "a sample is named for its type");
+    let mut sample: Sample = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{file}: {error}"));
+    file.strip_suffix(".json").expect("a JSON file").clone_into(&mut sample.name);
+    let edition = Some(sample.edition()).filter(|edition| *edition > 1).map(|edition| format!(".{edition}"));
+    let wanted = format!("{}{}", sample.type_name, edition.unwrap_or_default());
+    assert_eq!(sample.name, wanted, "a sample is named for its type and edition");
     sample
+}
+
+/// The newest edition of an event.
+pub(crate) fn newest(type_name: &str) -> Option<&'static Sample> {
+    all().iter().filter(|sample| sample.type_name == type_name).max_by_key(|sample| sample.edition())
 }
 
 /// Writes the events that have no sample yet. What is there is never touched.
 fn write_missing() {
     fs::create_dir_all(folder()).expect("a folder");
     let mut sums = fs::read_to_string(digests_file()).unwrap_or_default();
-    for kind in kinds() {
-        let file = format!("{}.json", kind.name);
+    let names = kinds().into_iter().map(|kind| kind.name).chain(expected::FURTHER_EDITIONS.map(str::to_owned));
+    for name in names {
+        let file = format!("{name}.json");
         if sums.contains(&format!("  {file}\n")) {
             continue;
         }
-        let json = serde_json::to_string_pretty(&made(&kind.name)).expect("JSON") + "\n";
+        let json = serde_json::to_string_pretty(&made(&name)).expect("JSON") + "\n";
         fs::write(folder().join(&file), &json).expect("the sample is written");
         writeln!(sums, "{}  {file}", hex(json.as_bytes())).expect("a String takes everything");
     }
@@ -110,5 +129,5 @@ fn made(name: &str) -> Sample {
     let encoded = expected::event(name).encode(Some(&expected::key()), context, &metadata).expect("it encodes");
     let raw = |bytes: &[u8]| RawValue::from_string(text(bytes).to_owned()).expect("JSON");
     let (data, metadata) = (raw(&encoded.data), raw(&encoded.metadata));
-    Sample { type_name: encoded.type_name, stream, event_id, data, metadata }
+    Sample { type_name: encoded.type_name, stream, event_id, data, metadata, name: name.to_owned() }
 }
