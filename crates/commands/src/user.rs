@@ -2,7 +2,7 @@
 
 use crate::Decider;
 use advisor_events::{
-    Event, UserId,
+    Event, Timestamp, UserId,
     user::{Deleted, PlanChanged, Profile, ProfileChanged, Registered, UserEvent},
 };
 
@@ -22,17 +22,32 @@ pub enum UserCommand {
         /// The plan as its word stands in the sign-in service.
         plan: String,
     },
-    /// Replaces the profile as a whole.
-    ChangeProfile {
-        /// The new profile.
+    /// Takes over what the sign-in service tells of a person as a whole, and makes the account if it is not there.
+    /// What is older than what it told before changes nothing.
+    FollowAccount {
+        /// The person.
+        user_id: UserId,
+        /// The profile; it replaces the one before.
         profile: Profile,
+        /// The plan's word.
+        plan: String,
+        /// As of when this is so.
+        told_at: Timestamp,
     },
-    /// Puts the person on a plan.
+    /// Takes over that the sign-in service has deleted a person, whether they were seen here or not: nobody of this id
+    /// is ever let in.
+    FollowDeletion {
+        /// The person.
+        user_id: UserId,
+    },
+    /// Puts the person on the plan that their token names, unless something newer was told of it.
     ChangePlan {
         /// The plan's word.
         plan: String,
+        /// When the token was issued.
+        told_at: Timestamp,
     },
-    /// Deletes the account.
+    /// Deletes the account of somebody who is known here.
     Delete {
         /// The person.
         user_id: UserId,
@@ -62,12 +77,23 @@ pub enum UserState {
         user_id: UserId,
         /// Their plan's word.
         plan: String,
+        /// As of when their sign-in service told all this.
+        told: Told,
     },
     /// The account is gone.
     Deleted {
         /// Who it was, since their key hashes what is still asked.
         user_id: UserId,
     },
+}
+
+/// As of when the sign-in service told something; what is older changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Of the person as a whole.
+    pub person: Option<Timestamp>,
+    /// Of the plan, with the person or by a token.
+    pub plan: Option<Timestamp>,
 }
 
 impl Decider for User {
@@ -79,29 +105,34 @@ impl Decider for User {
     fn decide(state: &UserState, command: UserCommand) -> Result<Vec<UserEvent>, UserRefusal> {
         match (state, command) {
             (UserState::Unknown, UserCommand::Register { user_id, profile, plan }) => {
-                Ok(vec![UserEvent::Registered(Registered { user_id, profile, plan })])
+                Ok(vec![UserEvent::Registered(Registered { user_id, profile, plan, told_at: None })])
             }
+            (UserState::Unknown, UserCommand::FollowAccount { user_id, profile, plan, told_at }) => {
+                Ok(vec![UserEvent::Registered(Registered { user_id, profile, plan, told_at: Some(told_at) })])
+            }
+            (UserState::Unknown, UserCommand::ChangePlan { .. } | UserCommand::Delete { .. }) => {
+                Err(UserRefusal::NotFound)
+            }
+            (UserState::Registered { .. }, UserCommand::Register { .. })
+            | (UserState::Deleted { .. }, UserCommand::FollowDeletion { .. }) => Ok(Vec::new()),
             (
-                UserState::Unknown,
-                UserCommand::ChangeProfile { .. } | UserCommand::ChangePlan { .. } | UserCommand::Delete { .. },
-            ) => Err(UserRefusal::NotFound),
-            (UserState::Registered { .. }, UserCommand::Register { .. }) => Ok(Vec::new()),
-            (UserState::Registered { .. }, UserCommand::ChangeProfile { profile }) => {
-                Ok(vec![UserEvent::ProfileChanged(ProfileChanged { profile })])
-            }
-            (UserState::Registered { plan: current, .. }, UserCommand::ChangePlan { plan }) => {
-                if *current == plan {
+                UserState::Registered { plan: current, told, .. },
+                UserCommand::FollowAccount { profile, plan, told_at, .. },
+            ) => Ok(follow(current, *told, Account { profile, plan }, told_at)),
+            (UserState::Registered { plan: current, told, .. }, UserCommand::ChangePlan { plan, told_at }) => {
+                if *current == plan || told.plan > Some(told_at) {
                     return Ok(Vec::new());
                 }
-                Ok(vec![UserEvent::PlanChanged(PlanChanged { plan })])
+                Ok(vec![UserEvent::PlanChanged(PlanChanged { plan, told_at: Some(told_at) })])
             }
-            (UserState::Registered { .. }, UserCommand::Delete { user_id }) => {
+            (UserState::Registered { .. }, UserCommand::Delete { user_id })
+            | (UserState::Unknown | UserState::Registered { .. }, UserCommand::FollowDeletion { user_id }) => {
                 Ok(vec![UserEvent::Deleted(Deleted { user_id })])
             }
             (
                 UserState::Deleted { .. },
                 UserCommand::Register { .. }
-                | UserCommand::ChangeProfile { .. }
+                | UserCommand::FollowAccount { .. }
                 | UserCommand::ChangePlan { .. }
                 | UserCommand::Delete { .. },
             ) => Err(UserRefusal::Deleted),
@@ -110,15 +141,23 @@ impl Decider for User {
 
     fn evolve(state: UserState, event: &UserEvent) -> UserState {
         match (state, event) {
-            (_, UserEvent::Registered(event)) => {
-                UserState::Registered { user_id: event.user_id.clone(), plan: event.plan.clone() }
-            }
+            (_, UserEvent::Registered(event)) => UserState::Registered {
+                user_id: event.user_id.clone(),
+                plan: event.plan.clone(),
+                told: Told { person: event.told_at, plan: event.told_at },
+            },
             (_, UserEvent::Deleted(event)) => UserState::Deleted { user_id: event.user_id.clone() },
-            (UserState::Registered { user_id, .. }, UserEvent::PlanChanged(event)) => {
-                UserState::Registered { user_id, plan: event.plan.clone() }
+            (UserState::Registered { user_id, plan, told }, UserEvent::ProfileChanged(event)) => {
+                // The plan was told too, and is left alone where it is the same.
+                let told = Told { person: told.person.max(event.told_at), plan: told.plan.max(event.told_at) };
+                UserState::Registered { user_id, plan, told }
+            }
+            (UserState::Registered { user_id, told, .. }, UserEvent::PlanChanged(event)) => {
+                let told = Told { plan: told.plan.max(event.told_at), ..told };
+                UserState::Registered { user_id, plan: event.plan.clone(), told }
             }
             (
-                state @ (UserState::Unknown | UserState::Registered { .. } | UserState::Deleted { .. }),
+                state @ (UserState::Unknown | UserState::Deleted { .. }),
                 UserEvent::ProfileChanged(_) | UserEvent::PlanChanged(_),
             ) => state,
         }
@@ -127,10 +166,14 @@ impl Decider for User {
     fn subject(state: &UserState, command: &UserCommand) -> Option<UserId> {
         match (state, command) {
             (UserState::Registered { user_id, .. } | UserState::Deleted { user_id }, _)
-            | (UserState::Unknown, UserCommand::Register { user_id, .. } | UserCommand::Delete { user_id }) => {
-                Some(user_id.clone())
-            }
-            (UserState::Unknown, UserCommand::ChangeProfile { .. } | UserCommand::ChangePlan { .. }) => None,
+            | (
+                UserState::Unknown,
+                UserCommand::Register { user_id, .. }
+                | UserCommand::FollowAccount { user_id, .. }
+                | UserCommand::FollowDeletion { user_id }
+                | UserCommand::Delete { user_id },
+            ) => Some(user_id.clone()),
+            (UserState::Unknown, UserCommand::ChangePlan { .. }) => None,
         }
     }
 
@@ -142,99 +185,23 @@ impl Decider for User {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::specification::given;
-
-    #[test]
-    fn a_person_seen_for_the_first_time_is_registered() {
-        given::<User>([]).when(register()).then(vec![registered()]);
-    }
-
-    #[test]
-    fn registering_a_registered_person_changes_nothing() {
-        given::<User>([registered()]).when(register()).then_nothing();
-    }
-
-    #[test]
-    fn registering_a_deleted_person_is_refused() {
-        given::<User>([registered(), deleted()]).when(register()).then_refused(UserRefusal::Deleted);
-    }
-
-    #[test]
-    fn a_profile_is_replaced_as_a_whole() {
-        let profile = Profile { name: Some("Ana".to_owned().into()), ..Profile::default() };
-        given::<User>([registered()])
-            .when(UserCommand::ChangeProfile { profile: profile.clone() })
-            .then(vec![UserEvent::ProfileChanged(ProfileChanged { profile })]);
-    }
-
-    #[test]
-    fn a_person_is_put_on_another_plan() {
-        given::<User>([registered()]).when(change_plan("premium")).then(vec![plan_changed("premium")]);
-    }
-
-    #[test]
-    fn a_person_who_is_on_the_plan_already_stays_there() {
-        given::<User>([registered()]).when(change_plan("free")).then_nothing();
-        given::<User>([registered(), plan_changed("premium")]).when(change_plan("premium")).then_nothing();
-    }
-
-    #[test]
-    fn an_account_is_deleted() {
-        given::<User>([registered()]).when(delete()).then(vec![deleted()]);
-    }
-
-    #[test]
-    fn an_unknown_person_can_only_be_registered() {
-        for command in [change_profile(), change_plan("premium"), delete()] {
-            given::<User>([]).when(command).then_refused(UserRefusal::NotFound);
-        }
-    }
-
-    #[test]
-    fn a_deleted_account_refuses_everything() {
-        for command in [change_profile(), change_plan("premium"), delete()] {
-            given::<User>([registered(), deleted()]).when(command).then_refused(UserRefusal::Deleted);
-        }
-    }
-
-    #[test]
-    fn the_subject_is_the_person_from_the_first_command_on() {
-        assert_eq!(User::subject(&UserState::Unknown, &register()), Some("ana".into()));
-        assert_eq!(User::subject(&UserState::Unknown, &change_profile()), None);
-        let state = User::evolve(UserState::Unknown, &registered());
-        assert_eq!(User::subject(&state, &change_profile()), Some("ana".into()));
-        let state = User::evolve(state, &deleted());
-        assert_eq!(User::subject(&state, &change_profile()), Some("ana".into()));
-    }
-
-    fn register() -> UserCommand {
-        UserCommand::Register { user_id: "ana".into(), profile: Profile::default(), plan: "free".into() }
-    }
-
-    fn change_profile() -> UserCommand {
-        UserCommand::ChangeProfile { profile: Profile::default() }
-    }
-
-    fn change_plan(plan: &str) -> UserCommand {
-        UserCommand::ChangePlan { plan: plan.into() }
-    }
-
-    fn delete() -> UserCommand {
-        UserCommand::Delete { user_id: "ana".into() }
-    }
-
-    fn registered() -> UserEvent {
-        UserEvent::Registered(Registered { user_id: "ana".into(), profile: Profile::default(), plan: "free".into() })
-    }
-
-    fn plan_changed(plan: &str) -> UserEvent {
-        UserEvent::PlanChanged(PlanChanged { plan: plan.into() })
-    }
-
-    fn deleted() -> UserEvent {
-        UserEvent::Deleted(Deleted { user_id: "ana".into() })
-    }
+/// What the sign-in service tells of a person.
+struct Account {
+    profile: Profile,
+    plan: String,
 }
+
+fn follow(current_plan: &str, told: Told, account: Account, told_at: Timestamp) -> Vec<UserEvent> {
+    let told_at = Some(told_at);
+    if told.person >= told_at {
+        return Vec::new();
+    }
+    let mut events = vec![UserEvent::ProfileChanged(ProfileChanged { profile: account.profile, told_at })];
+    if account.plan != current_plan && told.plan < told_at {
+        events.push(UserEvent::PlanChanged(PlanChanged { plan: account.plan, told_at }));
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests;

@@ -102,7 +102,7 @@ impl People for Commands {
     }
 
     async fn change_plan(&self, person: &Verified, plan: &str, now: Timestamp) -> Result<(), RegistrationError> {
-        let command = UserCommand::ChangePlan { plan: plan.to_owned() };
+        let command = UserCommand::ChangePlan { plan: plan.to_owned(), told_at: person.issued_at };
         execute(self, person, command, (format!("plan-{plan}-{}", person.issued_at.0), now)).await
     }
 }
