@@ -119,7 +119,7 @@ async fn a_read_side_that_could_not_be_written_is_not_live_until_it_has_caught_u
     let story = (0..5).fold(story, |story, n| story.registered(&format!("user{n}")));
     let appending = story.append_to(side.log.as_ref(), side.keys.as_ref());
     let standing = progress.wait_for(|progress| progress.state == State::CatchingUp);
-    let (_, standing) = tokio::join!(appending, tokio::time::timeout(Duration::from_secs(10), standing));
+    let ((), standing) = tokio::join!(appending, tokio::time::timeout(Duration::from_secs(10), standing));
 
     assert!(standing.is_ok_and(|standing| standing.is_ok()), "it says that it stands still");
     side.generation.progress().subscribe().wait_for(|progress| progress.state == State::Live).await.unwrap();
