@@ -225,14 +225,22 @@ pub fn by_ids(viewer: Option<&UserId>, ids: &[AdvisorId]) -> Query<Vec<AdvisorRo
 }
 
 /// The advisors, of any status, that a conversation of the viewer's names (as the active one, in messages and
-/// in replies) and the viewer sees.
+/// in replies) and the viewer sees. The advisors of messages are found by a step in the index each, however many
+/// messages there are.
 pub fn of_conversation(viewer: &UserId, conversation: &ConversationId) -> Query<Vec<AdvisorRow>> {
     const SQL: &str = select!(
-        "WHERE a.seen_by IN ('*', $1) AND a.id IN (
-            SELECT active_advisor_id FROM conversations WHERE stream = $2 AND user_id = $1
-            UNION SELECT advisor_id FROM messages
-                WHERE conversation_id = $3 AND user_id = $1 AND advisor_id IS NOT NULL
-            UNION SELECT advisor_id FROM replies WHERE conversation_id = $3 AND user_id = $1)
+        "WHERE a.seen_by IN ('*', $1)
+            AND EXISTS (SELECT 1 FROM conversations WHERE stream = $2 AND user_id = $1)
+            AND a.id IN (
+                WITH RECURSIVE writers (id) AS (
+                    SELECT min(advisor_id) FROM messages WHERE conversation_id = $3 AND advisor_id IS NOT NULL
+                    UNION ALL
+                    SELECT (SELECT min(m.advisor_id) FROM messages m
+                        WHERE m.conversation_id = $3 AND m.advisor_id > w.id)
+                    FROM writers w WHERE w.id IS NOT NULL)
+                SELECT active_advisor_id FROM conversations WHERE stream = $2
+                UNION SELECT id FROM writers
+                UNION SELECT advisor_id FROM replies WHERE conversation_id = $3)
         ORDER BY a.created_position"
     );
     let stream = StreamName::conversation(conversation);
@@ -371,7 +379,10 @@ fn is_seen(row: &AdvisorRow, viewer: Option<&UserId>) -> bool {
 mod tests {
     use super::*;
     use crate::given::{document, opened, read_side::told, recorded_at, story};
-    use advisor_events::advisor::{Revised, StatusChanged, VisibilityChanged};
+    use advisor_events::{
+        advisor::{Revised, StatusChanged, VisibilityChanged},
+        conversation::{ConversationEvent, MessageSent, RequestedReply},
+    };
 
     #[test]
     fn an_advisor_is_listed_by_what_its_document_says() {
@@ -465,6 +476,31 @@ mod tests {
 
         assert_eq!(ids(&side.read(of_conversation(&"ana".into(), &"c".into())).await), ["nadia"]);
         assert!(side.read(of_conversation(&"ben".into(), &"c".into())).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn every_advisor_who_has_written_in_a_conversation_is_found_however_many_there_are() {
+        let at = ("c", "ana");
+        let writers = ["zoe", "ada", "ben", "mia"];
+        let story = writers.iter().fold(opened("this log").started("c", "ana"), |story, writer| {
+            let replies = (0..3).map(|n| format!("{writer}-{n}")).collect::<Vec<_>>();
+            let sent = MessageSent {
+                message_id: format!("to-{writer}").as_str().into(),
+                content: "Hello".to_owned().into(),
+                content_json: None,
+                mentions: Vec::new(),
+                replies: replies
+                    .iter()
+                    .map(|reply| RequestedReply { reply_id: reply.as_str().into(), advisor_id: (*writer).into() })
+                    .collect(),
+            };
+            let story = story.advisor(writer, None, Visibility::Public);
+            let story = story.conversation("c", "ana", ConversationEvent::MessageSent(sent));
+            replies.iter().fold(story, |story, reply| story.completed(at, reply, "an answer"))
+        });
+        let (side, _) = told(&story).await;
+
+        assert_eq!(ids(&side.read(of_conversation(&"ana".into(), &"c".into())).await), writers);
     }
 
     #[tokio::test]
