@@ -1,5 +1,7 @@
 //! The shape of the project itself: which crate may use which, and rules that no lint knows.
 
+mod limits;
+
 use serde_json::Value;
 use std::{
     collections::BTreeSet,

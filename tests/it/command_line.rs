@@ -42,6 +42,7 @@ fn the_template_and_the_table_of_the_documentation_are_what_the_program_prints()
     for (arguments, file) in [
         (&["config", "template"][..], "ops/advisor.toml"),
         (&["config", "template", "--markdown"], "docs/configuration.md"),
+        (&["config", "limits"], "docs/limits.md"),
     ] {
         let printed = stdout(&advisor(directory.path(), &[], arguments));
         let kept = std::fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();

@@ -1,8 +1,10 @@
 //! The configuration: read once, checked as a whole, typed from here on.
 
+pub(crate) mod limits;
 pub(crate) mod settings;
 
 use anyhow::{Context, Result, bail};
+use limits::Limits;
 use secrecy::SecretString;
 use settings::Settings;
 use std::{
@@ -18,7 +20,6 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
     pub(crate) seed: bool,
-    pub(crate) log_path: PathBuf,
     pub(crate) read_model_dir: PathBuf,
     pub(crate) master_key: Option<SecretString>,
     pub(crate) sign_in: SignIn,
@@ -65,8 +66,6 @@ pub(crate) struct Models {
     pub(crate) output_tokens_max: u32,
     /// Limits of single models, by name.
     pub(crate) limits: Vec<(String, ModelLimits)>,
-    pub(crate) timeout: Duration,
-    pub(crate) replies_parallel_max: usize,
 }
 
 /// What one model can take, in tokens.
@@ -84,22 +83,6 @@ pub(crate) enum ModelProvider {
     OpenRouter { key: SecretString },
     /// Another OpenAI-compatible server.
     Compatible { url: String, key: Option<SecretString> },
-}
-
-/// Bounds of queues, bodies, pools and waiting times.
-pub(crate) struct Limits {
-    pub(crate) connections_max: usize,
-    pub(crate) header_timeout: Duration,
-    pub(crate) body_timeout: Duration,
-    pub(crate) body_bytes_max: usize,
-    pub(crate) streams_per_person_max: usize,
-    pub(crate) append_queue_max: usize,
-    pub(crate) folds_cached_max: usize,
-    pub(crate) fold_events_cached_max: usize,
-    pub(crate) log_readers: usize,
-    pub(crate) read_model_readers: usize,
-    pub(crate) changes_kept: Duration,
-    pub(crate) changes_kept_max: u64,
 }
 
 /// How logs are written.
@@ -131,18 +114,18 @@ impl Config {
         if settings.text("bus_url").unwrap_or("local:") != "local:" {
             return Err(settings.wrong("bus_url", "`local:`").into());
         }
+        let log_path = sqlite_path(settings, "event_log_url", &data_dir.join("log.db"))?;
         Ok(Self {
             listen,
             admin_listen: address(settings, "admin_listen")?,
             seed: settings.flag("seed")?,
-            log_path: sqlite_path(settings, "event_log_url", &data_dir.join("log.db"))?,
             read_model_dir: sqlite_path(settings, "read_model_url", &data_dir)?,
             master_key: secret(settings, "master_key"),
             sign_in: sign_in(settings, listen.ip())?,
             app_url: settings.text("app_url").context("`app_url` must not be empty")?.to_owned(),
             allowed_origins: allowed_origins(settings)?,
             models: models(settings)?,
-            limits: limits(settings)?,
+            limits: Limits::from_settings(settings, &log_path)?,
             log_format: log_format(settings)?,
             data_dir,
         })
@@ -270,8 +253,6 @@ fn models(settings: &Settings) -> Result<Models> {
         context_tokens: settings.number("model_context_tokens")?,
         output_tokens_max: settings.number("model_output_tokens_max")?,
         limits: model_limits(settings)?,
-        timeout: milliseconds(settings, "model_timeout_ms")?,
-        replies_parallel_max: settings.number("replies_parallel_max")?,
     })
 }
 
@@ -301,23 +282,6 @@ fn model_provider(settings: &Settings) -> Result<ModelProvider> {
     })
 }
 
-fn limits(settings: &Settings) -> Result<Limits> {
-    Ok(Limits {
-        connections_max: settings.number("connections_max")?,
-        header_timeout: milliseconds(settings, "header_timeout_ms")?,
-        body_timeout: milliseconds(settings, "body_timeout_ms")?,
-        body_bytes_max: settings.number("body_bytes_max")?,
-        streams_per_person_max: settings.number("streams_per_person_max")?,
-        append_queue_max: settings.number("append_queue_max")?,
-        folds_cached_max: settings.number("folds_cached_max")?,
-        fold_events_cached_max: settings.number("fold_events_cached_max")?,
-        log_readers: settings.number("log_readers")?,
-        read_model_readers: settings.number("read_model_readers")?,
-        changes_kept: milliseconds(settings, "changes_kept_ms")?,
-        changes_kept_max: settings.number("changes_kept_max")?,
-    })
-}
-
 fn log_format(settings: &Settings) -> Result<LogFormat> {
     match settings.text("log_format") {
         Some("auto") => Ok(LogFormat::Auto),
@@ -337,7 +301,7 @@ mod tests {
         assert!(config.sign_in.own_tokens && config.sign_in.clerk.is_none());
         assert!(matches!(config.models.provider, ModelProvider::Demo { delay } if delay == Duration::from_millis(30)));
         assert_eq!(config.allowed_origins, ["http://localhost:3000"]);
-        assert_eq!(config.log_path, Path::new("./advisor-data/log.db"));
+        assert_eq!(config.limits.log.path, Path::new("./advisor-data/log.db"));
     }
 
     #[test]

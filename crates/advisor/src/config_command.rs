@@ -1,8 +1,8 @@
-//! `advisor config show|check|template`.
+//! `advisor config show|check|template|limits`.
 
 use crate::{
     config::{
-        Config, environment,
+        Config, environment, limits,
         settings::{Settings, markdown, template},
     },
     output,
@@ -20,6 +20,8 @@ pub(crate) enum ConfigCommand {
     Check(File),
     /// Print a commented configuration file with every setting at its default.
     Template(Template),
+    /// Print every limit with what happens when it is reached.
+    Limits,
 }
 
 /// How the template is printed.
@@ -65,5 +67,6 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<()> {
         }
         ConfigCommand::Template(Template { markdown: true }) => output::line(markdown().trim_end()),
         ConfigCommand::Template(Template { markdown: false }) => output::line(template().trim_end()),
+        ConfigCommand::Limits => output::line(limits::markdown().trim_end()),
     }
 }

@@ -6,6 +6,8 @@ mod listeners;
 mod sign_in;
 mod workers;
 
+pub(crate) use end::{RUNNER_MAX as RUNNER_END_MAX, STORES_MAX as STORES_END_MAX, WORK_MAX as WORK_END_MAX};
+
 use crate::{
     config::Config,
     log_opening::{self, Seeding},
@@ -13,14 +15,12 @@ use crate::{
     master_key::{self, KEYS_FILE},
     system_clock::SystemClock,
 };
-use advisor_api::{Api, LiveHub, Settings, extract::CursorKey, settings::BodyLimits};
+use advisor_api::{Api, LiveHub, Settings, extract::CursorKey};
 use advisor_bus::{Bus, InProcessBus};
-use advisor_commands::{Commands, HandlerLimits};
-use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
+use advisor_commands::Commands;
+use advisor_eventlog::{EventLog, SqliteLog};
 use advisor_events::{Clock, KeyStore};
-use advisor_projections::{
-    Generation, Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys, SqliteOptions,
-};
+use advisor_projections::{Generation, Generations, Reader, Runner, RunnerParts, SideStore, SqliteKeys, SqliteOptions};
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use hkdf::Hkdf;
@@ -112,30 +112,23 @@ async fn serve(config: &Config) -> Result<()> {
     let directory = &config.read_model_dir;
 
     // What is durable. Whoever holds the log's lock owns the whole directory.
-    let sqlite_log = Arc::new(SqliteLog::open(SqliteLogOptions {
-        readers: config.limits.log_readers,
-        append_queue_max: config.limits.append_queue_max,
-        ..SqliteLogOptions::at(&config.log_path)
-    })?);
+    let sqlite_log = Arc::new(SqliteLog::open(config.limits.log.clone())?);
     let log: Arc<dyn EventLog> = Arc::clone(&sqlite_log) as _;
     let master_key = master_key::load_or_create(&config.data_dir, config.master_key.as_ref())?;
     let sqlite_keys = Arc::new(SqliteKeys::open(&config.data_dir.join(KEYS_FILE), master_key).await?);
     let keys: Arc<dyn KeyStore> = Arc::clone(&sqlite_keys) as _;
     let side = SideStore::open(&directory.join("side.db")).await?;
-    let generation = Generations::open_with(directory, &side, |path| SqliteOptions {
-        readers: config.limits.read_model_readers,
-        ..SqliteOptions::at(path)
-    })
-    .await?;
+    let read_models = |path| SqliteOptions { path, ..config.limits.read_models.clone() };
+    let generation = Generations::open_with(directory, &side, read_models).await?;
 
     // What decides, and the log's opening.
-    let commands = Arc::new(Commands::new(&log, &keys, handler_limits(config)));
+    let commands = Arc::new(Commands::new(&log, &keys, config.limits.handler));
     log_opening::open(&*log, &*clock).await?;
     let seeding = if config.seed { Seeding::SampleAdvisors } else { Seeding::Nothing };
     log_opening::seed(&*log, &commands.advisors, &*clock, seeding).await?;
 
     // What follows the log.
-    let bus: Arc<dyn Bus> = Arc::new(InProcessBus::new());
+    let bus: Arc<dyn Bus> = Arc::new(InProcessBus::holding(config.limits.bus_messages_max));
     let reader = Reader::new(&generation);
     let running =
         Running::new(Stores { log: sqlite_log, keys: sqlite_keys, side: side.clone(), generation: generation.clone() });
@@ -145,11 +138,7 @@ async fn serve(config: &Config) -> Result<()> {
         generation,
         bus: Arc::clone(&bus),
         clock: Arc::clone(&clock),
-        limits: RunnerLimits {
-            changes_kept_max: config.limits.changes_kept_max,
-            changes_kept_for: config.limits.changes_kept,
-            ..RunnerLimits::default()
-        },
+        limits: config.limits.runner.clone(),
     })
     .await?;
     running.start_runner(runner);
@@ -198,22 +187,17 @@ impl Running {
     }
 }
 
-fn handler_limits(config: &Config) -> HandlerLimits {
-    HandlerLimits {
-        cached_streams_max: config.limits.folds_cached_max,
-        cached_events_max: config.limits.fold_events_cached_max,
-        ..HandlerLimits::default()
-    }
-}
-
 fn settings(config: &Config, master_key: &[u8; 32]) -> Result<Settings> {
     let mut cursor_key = [0; 32];
     let derived = Hkdf::<Sha256>::new(None, master_key).expand(b"advisor cursors", &mut cursor_key);
     derived.map_err(|_| anyhow!("the key of cursors can't be derived"))?;
     let limits = &config.limits;
     Ok(Settings {
-        body: BodyLimits { bytes_max: limits.body_bytes_max, timeout: limits.body_timeout },
+        body: limits.body,
+        time: limits.time,
+        position_wait: limits.position_wait,
         streams_per_person_max: limits.streams_per_person_max,
+        stream_heartbeat: limits.stream_heartbeat,
         ..Settings::new(CursorKey::from_bytes(cursor_key), config.allowed_origins.clone())
     })
 }

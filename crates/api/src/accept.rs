@@ -19,12 +19,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Most bytes of an answer that wait for a client to read, but for the last piece.
-const CONNECTION_BUFFER_BYTES_MAX: usize = 128 * 1024;
+pub const CONNECTION_BUFFER_BYTES_MAX: usize = 128 * 1024;
 /// A client that acknowledges nothing for so long is gone, whoever did not say so: a heartbeat finds out.
 #[cfg(target_os = "linux")]
-const SILENT_CLIENT_TIMEOUT_MS: u32 = 25_000;
+pub const SILENT_CLIENT_TIMEOUT_MS: u32 = 25_000;
 /// Longest wait before the next attempt to accept after one that failed.
-const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+pub const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 const BACK_OFF_MIN: Duration = Duration::from_millis(5);
 
 /// Bounds of connections.

@@ -29,7 +29,7 @@ use std::{
 use token::{TokenFault, Verified};
 
 /// Most verified tokens that are remembered.
-const TOKENS_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
+pub const TOKENS_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
 /// A person whose token was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]

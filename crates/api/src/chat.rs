@@ -3,7 +3,7 @@
 //! The message is a command like any other; then the request waits for what a worker makes of it.
 //! The client's going away ends the waiting and not the reply, and the same key waits on.
 
-mod reply;
+pub(crate) mod reply;
 #[cfg(test)]
 mod tests;
 mod text;

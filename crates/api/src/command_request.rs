@@ -27,7 +27,7 @@ use serde_json::Value;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Longest trace context that is kept: the standard's own form has 55 bytes.
-const TRACE_CONTEXT_BYTES_MAX: usize = 128;
+pub const TRACE_CONTEXT_BYTES_MAX: usize = 128;
 /// A position that no event ever has: a command that is expected there is recognised, and never done.
 const NOWHERE: u64 = u64::MAX;
 

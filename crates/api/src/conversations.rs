@@ -36,11 +36,11 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Most conversations in a list.
-pub(crate) const LIST_MAX: u32 = 50;
+pub const LIST_MAX: u32 = 50;
 /// Most messages in a conversation's own answer.
-pub(crate) const MESSAGES_MAX: u32 = 1_000;
+pub const MESSAGES_MAX: u32 = 1_000;
 /// Most bytes of an id: imported ones are kept as they came.
-const ID_BYTES_MAX: usize = 128;
+pub const ID_BYTES_MAX: usize = 128;
 
 /// What a conversation is started with.
 #[derive(Debug, Default)]

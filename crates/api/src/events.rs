@@ -27,7 +27,7 @@ use std::{error::Error, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Events that are read at once.
-const PAGE_EVENTS: usize = 500;
+pub const PAGE_EVENTS: usize = 500;
 
 /// What the routes need.
 #[derive(Clone)]

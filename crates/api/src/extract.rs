@@ -1,8 +1,8 @@
 //! What a request carries, read strictly, before any handler sees it.
 
 mod body;
-mod cursor;
-mod headers;
+pub(crate) mod cursor;
+pub(crate) mod headers;
 pub mod json;
 mod query;
 

@@ -25,7 +25,8 @@ use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Longest request id of a client that is kept.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Name of the histogram of answers.
 pub(crate) const REQUEST_DURATION: &str = "advisor_http_request_duration_seconds";
 

@@ -11,6 +11,7 @@ pub mod events;
 pub mod extract;
 mod health;
 mod layers;
+pub mod limits;
 mod live;
 mod me;
 pub mod measure;

@@ -5,15 +5,15 @@
 //! [`replies`]); what all streams share ([`hub`], [`public`]); a stream ([`connection`]) and what goes over
 //! the wire ([`id`], [`frame`]).
 
-mod connection;
-mod deltas;
-mod frame;
-mod hub;
-mod id;
+pub(crate) mod connection;
+pub(crate) mod deltas;
+pub(crate) mod frame;
+pub(crate) mod hub;
+pub(crate) mod id;
 mod moves;
-mod public;
+pub(crate) mod public;
 mod query;
-mod replies;
+pub(crate) mod replies;
 mod rows;
 mod telling;
 mod view;
@@ -51,7 +51,7 @@ pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 pub(crate) const OFFERED: &[&str] = &["application/json", EVENT_STREAM];
 
 /// Most queries of one stream.
-const QUERIES_MAX: usize = 20;
+pub const QUERIES_MAX: usize = 20;
 /// Soonest and latest that clients connect again, so that not all of them come at once.
 const RECONNECT_AFTER_MS: std::ops::Range<u64> = 1_000..4_000;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

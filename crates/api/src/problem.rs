@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// How long a client is asked to wait before it tries a busy or absent part again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What went wrong. Small, because most results carry the place for one.
 #[derive(Debug)]

@@ -3,11 +3,11 @@
 use crate::problem::{Detail, Problem};
 
 /// Most characters of a title.
-pub(crate) const TITLE_CHARS_MAX: usize = 200;
+pub const TITLE_CHARS_MAX: usize = 200;
 /// Most characters of a new message.
-pub(crate) const MESSAGE_CHARS_MAX: usize = 32_000;
+pub const MESSAGE_CHARS_MAX: usize = 32_000;
 /// Most characters of an edited message.
-pub(crate) const EDITED_CHARS_MAX: usize = 4_000;
+pub const EDITED_CHARS_MAX: usize = 4_000;
 
 /// The broken rules of a request.
 #[derive(Debug, Default)]

@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 /// Longest time that an answer waits for an erasure's end.
-const END_WAIT: Duration = Duration::from_secs(15);
+pub const END_WAIT: Duration = Duration::from_secs(15);
 /// Time between two looks whether it has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How far a person's erasure is.
 #[derive(Debug, Serialize)]

@@ -5,19 +5,30 @@ use async_trait::async_trait;
 use std::{collections::HashMap, sync::Mutex};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// Messages kept for a slow listener; what is older is lost to it.
-const MESSAGES_MAX: usize = 1_024;
+/// Messages kept for a slow listener, unless others are wanted; what is older is lost to it.
+pub const MESSAGES_MAX: usize = 1_024;
 
 /// A bus within this process.
-#[derive(Default)]
 pub struct InProcessBus {
+    messages_max: usize,
     topics: Mutex<HashMap<Topic, broadcast::Sender<BusMessage>>>,
 }
 
+impl Default for InProcessBus {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl InProcessBus {
-    /// A bus that nobody listens to yet.
+    /// A bus that nobody listens to yet, which keeps [`MESSAGES_MAX`] messages.
     pub fn new() -> Self {
-        Self::default()
+        Self::holding(MESSAGES_MAX)
+    }
+
+    /// A bus that keeps so many messages of each topic for a slow listener.
+    pub fn holding(messages_max: usize) -> Self {
+        Self { messages_max: messages_max.max(1), topics: Mutex::default() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Topic, broadcast::Sender<BusMessage>>> {
@@ -39,7 +50,7 @@ impl Bus for InProcessBus {
     async fn listen(&self, topic: &Topic) -> Result<Box<dyn Listener>, BusError> {
         let mut topics = self.lock();
         topics.retain(|_, sender| sender.receiver_count() > 0);
-        let sender = topics.entry(topic.clone()).or_insert_with(|| broadcast::channel(MESSAGES_MAX).0);
+        let sender = topics.entry(topic.clone()).or_insert_with(|| broadcast::channel(self.messages_max).0);
         Ok(Box::new(InProcessListener(sender.subscribe())))
     }
 }

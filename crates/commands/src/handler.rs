@@ -1,9 +1,9 @@
 //! Takes a command to its stream: load, fold, decide, append at the exact revision.
 
-mod append;
+pub(crate) mod append;
 mod context;
 mod erasure;
-mod fold;
+pub(crate) mod fold;
 mod identity;
 mod outcome;
 #[cfg(test)]

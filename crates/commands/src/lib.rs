@@ -53,6 +53,7 @@ pub mod advisor;
 pub mod conversation;
 mod decider;
 mod handler;
+pub mod limits;
 mod recent_commands;
 #[cfg(test)]
 mod specification;

@@ -8,11 +8,11 @@ use std::collections::{HashMap, VecDeque};
 use uuid::Uuid;
 
 /// How long a command is remembered, by the events' own times.
-const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
+pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 /// How many of the last commands are remembered, however old they are.
-const KEPT_MIN: usize = 1_000;
+pub const KEPT_MIN: usize = 1_000;
 /// How many commands are remembered at most.
-const KEPT_MAX: usize = 10_000;
+pub const KEPT_MAX: usize = 10_000;
 
 /// A command of one actor: two actors may choose the same command id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Most events that a follower takes out of the ring at once.
-const GLANCE_EVENTS_MAX: usize = 1_024;
+pub const GLANCE_EVENTS_MAX: usize = 1_024;
 
 /// A log that can be followed.
 pub(crate) trait Source: Send + Sync + 'static {

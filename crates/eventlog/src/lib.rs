@@ -44,6 +44,7 @@
 )]
 pub mod contract;
 mod follow;
+pub mod limits;
 pub mod memory;
 pub mod port;
 mod recent;

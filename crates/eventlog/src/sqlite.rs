@@ -4,14 +4,14 @@
 //! time; one thread moves the write-ahead log into the file, so that commits need not. What was just
 //! appended is kept in memory for those who follow.
 
-mod checkpoints;
+pub(crate) mod checkpoints;
 mod failure;
-mod file;
+pub(crate) mod file;
 mod names;
 mod options;
 mod queue;
-mod reader;
-mod writer;
+pub(crate) mod reader;
+pub(crate) mod writer;
 
 pub use self::{file::OpenError, options::SqliteLogOptions};
 

@@ -14,6 +14,7 @@ pub mod deletions;
 pub mod generations;
 #[cfg(test)]
 mod given;
+pub mod limits;
 pub mod log_identity;
 pub mod messages;
 pub mod projection;

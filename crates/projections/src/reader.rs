@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// How long a read side may stand still before nobody waits for it.
-const STALLED_AFTER: Duration = Duration::from_millis(500);
+pub const STALLED_AFTER: Duration = Duration::from_millis(500);
 
 /// What was read, and where the read side stood.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,11 +9,11 @@
 //! What fails for a while is tried again from the last checkpoint with a back-off; what would fail again stops the
 //! runner, loudly: no event is ever left out.
 
-mod batch;
+pub(crate) mod batch;
 mod compare;
-mod follow;
-mod retention;
-mod source;
+pub(crate) mod follow;
+pub(crate) mod retention;
+pub(crate) mod source;
 
 use crate::{Generation, StoreError, checkpoint, log_identity::IdentityError, reader::State};
 use advisor_bus::Bus;
@@ -23,9 +23,10 @@ use follow::Follow;
 use std::{error::Error, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// First pause after a failure that may pass; it doubles up to [`PAUSE_MAX`].
+/// First pause after a failure that may pass; it doubles each time.
 const PAUSE: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The longest such pause.
+pub const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What a runner works with.
 pub struct RunnerParts {

@@ -1,10 +1,10 @@
 //! A store in one SQLite file: one thread that writes, some that read, one that moves the write-ahead log into
 //! the file, each with a connection of its own.
 
-mod checkpoints;
+pub(crate) mod checkpoints;
 mod queue;
 mod statements;
-mod writer;
+pub(crate) mod writer;
 
 use crate::store::{Row, Statement, Store, StoreError, Write};
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use std::{
 use tokio::sync::oneshot;
 
 /// Statements that a connection keeps prepared.
-const STATEMENTS_CACHED_MAX: usize = 256;
+pub const STATEMENTS_CACHED_MAX: usize = 256;
 /// The oldest SQLite in which two connections of one program can't damage a write-ahead log.
 const VERSION_MIN: i32 = 3_051_003;
 

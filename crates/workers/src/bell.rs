@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// Least time between two looks, however often it rings.
-const REST: Duration = Duration::from_millis(10);
+pub const REST: Duration = Duration::from_millis(10);
 
 /// A doorbell for some projections.
 pub(crate) struct Bell {

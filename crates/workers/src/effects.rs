@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 
 /// First pause before a command is repeated; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The longest pause between two attempts.
+pub const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Sends commands in the name of one worker.
 pub(crate) struct Effects {

@@ -24,9 +24,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub const NAME: &str = "erase_person";
 
 /// Deletions that one look takes in.
-const PAGE: u32 = 500;
+pub const PAGE: u32 = 500;
 /// Drafts that are compared with the replies at once.
-const DRAFTS_PAGE: u32 = 500;
+pub const DRAFTS_PAGE: u32 = 500;
 
 /// How people are erased.
 #[derive(Clone, Copy, Debug)]

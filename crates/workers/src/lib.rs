@@ -6,6 +6,7 @@
 mod bell;
 mod effects;
 pub mod erase_person;
+pub mod limits;
 pub mod make_title;
 pub mod model;
 pub mod prompt;
@@ -87,7 +88,7 @@ fn all() -> [Worker; 3] {
 }
 
 /// Time before a worker that has panicked is started again.
-const RESTART_PAUSE: Duration = Duration::from_secs(1);
+pub const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts all workers on the tracker. After `shutdown` they end by themselves: replies within their grace,
 /// after which what still runs is released to whoever comes next.

@@ -29,15 +29,15 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-mod reading;
+pub(crate) mod reading;
 
 /// This worker's name, as events tell it.
 pub const NAME: &str = "make_title";
 
 /// How long the command is repeated.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Most characters of an answer that are read.
-const ANSWER_CHARS_MAX: usize = 1_000;
+pub const ANSWER_CHARS_MAX: usize = 1_000;
 
 /// How titles are made.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 //! changes, so that the bytes of any request can be made again from its manifest ([`rebuild()`]).
 //! Roles come from here alone: whatever a text says, it is data.
 
-mod persona;
+pub(crate) mod persona;
 pub mod rebuild;
 pub mod reply;
 pub mod title;

@@ -10,6 +10,7 @@
 //! log, which lets one effect through. What is lost on the way is a doubled call to a model.
 
 mod beats;
+pub mod bounds;
 mod claim;
 mod draft;
 mod end;

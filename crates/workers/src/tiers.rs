@@ -17,7 +17,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// Characters of a model's name that an advisor asks for.
-const HINT_CHARS_MAX: usize = 128;
+pub const HINT_CHARS_MAX: usize = 128;
 
 /// What a plan entitles to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 //! One table says everything: the name in the file, the environment variables, the default, and the
 //! sentence that becomes the commented template and `docs/configuration.md`.
 
+use super::limits::{SECTIONS, Section};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -61,7 +62,7 @@ const fn known_as(alias: &'static str, setting: Setting) -> Setting {
 
 use Kind::{Flag, List, Number, Secret, Text};
 
-/// All settings, in the order of the template.
+/// All settings but the limits, in the order of the template.
 #[rustfmt::skip]
 pub(crate) const SETTINGS: &[Setting] = &[
     setting("data_dir", Text, "./advisor-data", "Directory of everything that the embedded default keeps: log, read models, keys, sockets."),
@@ -92,27 +93,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
     known_as("OPENROUTER_PREMIUM_MODEL", setting("premium_model", Text, "anthropic/claude-sonnet-4", "The model of the plans `premium` and `enterprise`.")),
     setting("model_url", Text, "", "Base URL of an OpenAI-compatible server, ending in `/v1`; used instead of OpenRouter."),
     setting("model_api_key", Secret, "", "Key of the server at `model_url`, if it wants one."),
-    setting("model_context_tokens", Number, "8192", "Context window of models that `model_limits` does not name, in tokens: prompts are cut to fit."),
-    setting("model_output_tokens_max", Number, "2000", "Most tokens of one reply of models that `model_limits` does not name."),
     setting("model_limits", List, "", "Limits of single models as `MODEL=CONTEXT/OUTPUT`, in tokens, such as `openai/gpt-4o-mini=128000/2000`."),
-    setting("model_timeout_ms", Number, "120000", "Most time for one call of a model, in milliseconds."),
     setting("demo_delay_ms", Number, "30", "Time between two words of the demo model, in milliseconds."),
-    setting("replies_parallel_max", Number, "128", "Most replies that this process writes at the same time."),
 
-    setting("connections_max", Number, "16384", "Most open connections of the API listener."),
-    setting("header_timeout_ms", Number, "10000", "Most time for the headers of a request, in milliseconds."),
-    setting("body_timeout_ms", Number, "30000", "Most time for the body of a request, in milliseconds."),
-    setting("body_bytes_max", Number, "1048576", "Largest body of a request, in bytes."),
-    setting("streams_per_person_max", Number, "20", "Most live streams of one person."),
-    setting("append_queue_max", Number, "4096", "Most appends that wait for the log; what comes then is answered 503."),
-    setting("folds_cached_max", Number, "10000", "Most streams of each kind whose state is kept in memory for their next command."),
-    setting("fold_events_cached_max", Number, "250000", "Most events in those states together: what bounds their memory."),
-    setting("log_readers", Number, "2", "Threads that read the event log."),
-    setting("read_model_readers", Number, "2", "Threads that read the read models."),
-    setting("changes_kept_ms", Number, "86400000", "How long a client may be away and still resume a live query, in milliseconds."),
-    setting("changes_kept_max", Number, "1000000", "Most changed rows that are remembered for resuming live queries."),
     setting("log_format", Text, "auto", "`pretty`, `json`, or `auto`: pretty on a terminal."),
 ];
+
+/// All settings, those that are limits too.
+pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().chain(SECTIONS.iter().flat_map(Section::settings))
+}
 
 /// Where a value comes from; later ones win.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,8 +162,7 @@ impl Settings {
         environment: &HashMap<String, String>,
         flags: &[(&'static str, String)],
     ) -> Result<Self, SettingsError> {
-        let mut settings =
-            Self { values: SETTINGS.iter().map(|s| (s.name, (s.default.to_owned(), Origin::Default))).collect() };
+        let mut settings = Self { values: all().map(|s| (s.name, (s.default.to_owned(), Origin::Default))).collect() };
         if let Some(path) = file {
             settings.lay_file(path)?;
         }
@@ -191,7 +180,7 @@ impl Settings {
             .parse()
             .map_err(|source| SettingsError::NotToml { path: path.to_owned(), source: Box::new(source) })?;
         for (name, value) in table {
-            let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
+            let Some(setting) = all().find(|setting| setting.name == name) else {
                 return Err(SettingsError::UnknownSetting { path: path.to_owned(), name });
             };
             let text = text_of(&value).ok_or(SettingsError::WrongType { path: path.to_owned(), name })?;
@@ -201,7 +190,7 @@ impl Settings {
     }
 
     fn lay_environment(&mut self, environment: &HashMap<String, String>) -> Result<(), SettingsError> {
-        for setting in SETTINGS {
+        for setting in all() {
             // The alias is laid first, so that the project's own name wins.
             for variable in setting.variables().collect::<Vec<_>>().into_iter().rev() {
                 let file = format!("{variable}_FILE");
@@ -226,7 +215,7 @@ impl Settings {
 
     /// Every setting with its value and origin; secrets are masked.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (&'static Setting, String, &Origin)> {
-        SETTINGS.iter().filter_map(|setting| {
+        all().filter_map(|setting| {
             let (value, origin) = self.values.get(setting.name)?;
             let shown = if setting.kind == Secret && !value.is_empty() { "********".to_owned() } else { value.clone() };
             Some((setting, shown, origin))
@@ -269,7 +258,7 @@ impl Settings {
 /// A variable that looks like a setting and is none. `ADVISOR_TEST_…` belongs to tests.
 fn unknown_variable(environment: &HashMap<String, String>) -> Option<String> {
     let known = |name: &str| {
-        SETTINGS.iter().any(|setting| {
+        all().any(|setting| {
             let variable = setting.variable();
             name == variable || (setting.kind == Secret && name == format!("{variable}_FILE"))
         })
@@ -298,7 +287,13 @@ fn text_of(value: &toml::Value) -> Option<String> {
 pub(crate) fn template() -> String {
     let head = "# Every setting of `advisor`, at its default. Each can also be given as the environment variable named\n\
          # with it, which wins over this file; flags win over both. Printed by `advisor config template`.\n";
-    head.to_owned() + &SETTINGS.iter().map(template_entry).collect::<String>()
+    let own = SETTINGS.iter().map(template_entry);
+    let limits = SECTIONS.iter().map(|section| {
+        format!("\n\n# Limits: {}.\n", section.title.to_lowercase())
+            + &section.settings().map(template_entry).collect::<String>()
+    });
+    let limits = limits.filter(|text| text.contains('='));
+    head.to_owned() + &own.chain(limits).collect::<String>()
 }
 
 fn template_entry(setting: &Setting) -> String {
@@ -319,9 +314,10 @@ fn template_entry(setting: &Setting) -> String {
 pub(crate) fn markdown() -> String {
     let head = "# Configuration\n\n\
          Printed by `advisor config template --markdown`. Defaults, then the file of `--config`, then the environment,\n\
-         then flags: later ones win. `advisor config show --origin` says where each value comes from.\n\n\
+         then flags: later ones win. `advisor config show --origin` says where each value comes from.\n\
+         What happens when a limit is reached stands in [limits.md](limits.md).\n\n\
          | setting | variables | default | what it is for |\n| --- | --- | --- | --- |\n";
-    head.to_owned() + &SETTINGS.iter().map(markdown_row).collect::<String>()
+    head.to_owned() + &all().map(markdown_row).collect::<String>()
 }
 
 fn markdown_row(setting: &Setting) -> String {
@@ -401,7 +397,7 @@ mod tests {
 
         let settings = Settings::resolve(Some(&path), &HashMap::new(), &[]).unwrap();
 
-        for setting in SETTINGS {
+        for setting in all() {
             assert_eq!(settings.text(setting.name).unwrap_or_default(), setting.default, "{}", setting.name);
         }
     }

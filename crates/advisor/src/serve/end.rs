@@ -7,11 +7,11 @@ use tokio::signal::unix::{SignalKind, signal as listen_for};
 use tokio_util::task::TaskTracker;
 
 /// Most time for answers that are being given, and for workers to give up their replies.
-const WORK_MAX: Duration = Duration::from_secs(6);
+pub(crate) const WORK_MAX: Duration = Duration::from_secs(6);
 /// Most time for the runner's last batch.
-const RUNNER_MAX: Duration = Duration::from_millis(1_500);
+pub(crate) const RUNNER_MAX: Duration = Duration::from_millis(1_500);
 /// Most time for closing what has files open.
-const STORES_MAX: Duration = Duration::from_secs(2);
+pub(crate) const STORES_MAX: Duration = Duration::from_secs(2);
 
 /// Returns when the process is asked to end.
 pub(super) async fn signal() -> Result<()> {

@@ -2,13 +2,7 @@
 
 use super::Running;
 use crate::{admin_client::ADMIN_SOCKET, config::Config, output};
-use advisor_api::{
-    Api,
-    accept::{self, AcceptLimits},
-    auth::LocalOperator,
-    events::LogAccess,
-    measure,
-};
+use advisor_api::{Api, accept, auth::LocalOperator, events::LogAccess, measure};
 use advisor_events::KeyStore;
 use anyhow::{Context, Result};
 use axum::Extension;
@@ -24,17 +18,13 @@ impl Running {
         let local = accept::bind_unix(&socket).with_context(|| format!("{} can't be bound", socket.display()))?;
         let (address, admin_address) = (public.local_addr()?, admin.local_addr()?);
 
-        let limits = AcceptLimits {
-            connections_max: config.limits.connections_max,
-            header_timeout: config.limits.header_timeout,
-            ..AcceptLimits::default()
-        };
+        let (limits, admin_limits) = (config.limits.accept, config.limits.admin_accept);
         let admin_router = advisor_api::admin_router(api, measure::install()?, self.log_access(api, keys));
         let local_router = admin_router.clone().layer(Extension(LocalOperator));
         let stopping = || self.stopping.clone();
         self.listeners.spawn(accept::serve_tcp(public, advisor_api::router(api), limits, stopping()));
-        self.listeners.spawn(accept::serve_tcp(admin, admin_router, limits, stopping()));
-        self.listeners.spawn(accept::serve_unix(local, local_router, limits, stopping()));
+        self.listeners.spawn(accept::serve_tcp(admin, admin_router, admin_limits, stopping()));
+        self.listeners.spawn(accept::serve_unix(local, local_router, admin_limits, stopping()));
 
         output::line(&format!("listening on http://{address}"))?;
         output::line(&format!("admin on http://{admin_address}"))?;

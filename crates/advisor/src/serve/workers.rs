@@ -6,8 +6,7 @@ use advisor_api::Api;
 use advisor_workers::{
     Deps, Options,
     erase_person::EraseOptions,
-    make_title::TitleOptions,
-    model::openai::{CallLimits, Endpoint, OpenAiModel},
+    model::openai::{Endpoint, OpenAiModel},
     prompt::ModelLimits,
     reply_to_message::{ReplyOptions, TakeOver},
     tiers::{Models, ModelsOptions, TierModels},
@@ -29,13 +28,8 @@ pub(super) fn start(config: &Config, api: &Api, running: &Running) -> Result<()>
     };
     let options = Options {
         // The log's lock says that this is the only process: what another one began, nobody runs any more.
-        replies: ReplyOptions {
-            parallel_max: config.models.replies_parallel_max,
-            take_over: TakeOver::AtOnce,
-            deadline: config.models.timeout,
-            ..ReplyOptions::default()
-        },
-        titles: TitleOptions::default(),
+        replies: ReplyOptions { take_over: TakeOver::AtOnce, ..config.limits.replies },
+        titles: config.limits.titles,
         erasures: EraseOptions::default(),
     };
     advisor_workers::start(&deps, options, &running.workers, &running.stopping);
@@ -49,14 +43,18 @@ fn models(config: &Config) -> Result<Models> {
         ModelProvider::OpenRouter { key } => Endpoint::openrouter(key.clone()),
         ModelProvider::Compatible { url, key } => Endpoint::compatible(url, key.clone()),
     };
-    let limits = CallLimits { total: wanted.timeout, ..CallLimits::default() };
-    let provider = OpenAiModel::new(&endpoint, &config.app_url, limits)?;
+    let provider = OpenAiModel::new(&endpoint, &config.app_url, config.limits.model_call)?;
     let tiers = TierModels { free: wanted.free.clone(), base: wanted.base.clone(), premium: wanted.premium.clone() };
     let limits_default =
         ModelLimits { window_tokens: Some(wanted.context_tokens), output_tokens_max: wanted.output_tokens_max };
     let limits = wanted.limits.iter().map(|(model, of)| {
         (model.clone(), ModelLimits { window_tokens: Some(of.context_tokens), output_tokens_max: of.output_tokens_max })
     });
-    let options = ModelsOptions { limits_default, limits: limits.collect(), ..ModelsOptions::default() };
+    let options = ModelsOptions {
+        limits_default,
+        limits: limits.collect(),
+        retry: config.limits.model_retry,
+        breaker: config.limits.model_breaker,
+    };
     Ok(Models::new(Arc::new(provider), tiers, options))
 }

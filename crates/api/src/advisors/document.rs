@@ -8,9 +8,9 @@ use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 /// Schema version of documents that are made from the form.
 const FORM_SCHEMA_VERSION: &str = "1.0.0";
 /// Most characters of the words in an id that is made here.
-const SLUG_CHARS_MAX: usize = 80;
+pub const SLUG_CHARS_MAX: usize = 80;
 /// Most characters of an id that a document brings.
-const ID_CHARS_MAX: usize = 128;
+pub const ID_CHARS_MAX: usize = 128;
 
 /// An advisor that somebody wants to make.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,15 +10,20 @@ use serde::Deserialize;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
-const FRESH_MS: i64 = 3_600_000;
-const STALE_MS: i64 = 24 * 3_600_000;
+/// How long fetched keys are used without asking again.
+pub const FRESH_MS: i64 = 3_600_000;
+/// How long they go on while the issuer is down.
+pub const STALE_MS: i64 = 24 * 3_600_000;
 /// Shortest time between two fetches because of unknown keys.
-const UNKNOWN_KEY_INTERVAL_MS: i64 = 300_000;
+pub const UNKNOWN_KEY_INTERVAL_MS: i64 = 300_000;
 /// Shortest time between two fetches while the issuer does not answer.
-const FAILURE_INTERVAL_MS: i64 = 5_000;
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
-const KEYS_MAX: usize = 64;
+pub const FAILURE_INTERVAL_MS: i64 = 5_000;
+/// Most time for one fetch.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest JWKS document.
+pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+/// Most keys of a document that are looked at.
+pub const KEYS_MAX: usize = 64;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use std::{
 use uuid::Uuid;
 
 /// Most people that are remembered as registered.
-const PEOPLE_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+pub const PEOPLE_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// The plan of whom no token says anything else.
 const DEFAULT_PLAN: &str = "free";
 

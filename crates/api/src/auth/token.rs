@@ -7,9 +7,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
 /// Longest token in bytes.
-const TOKEN_BYTES_MAX: usize = 8_192;
+pub const TOKEN_BYTES_MAX: usize = 8_192;
 /// Longest subject in bytes.
-const SUBJECT_BYTES_MAX: usize = 128;
+pub const SUBJECT_BYTES_MAX: usize = 128;
 /// How far clocks may differ.
 pub const LEEWAY_MS: i64 = 5_000;
 

@@ -8,8 +8,10 @@ use sha2::Sha256;
 use std::fmt;
 
 const TAG_BYTES: usize = 16;
-const CURSOR_BYTES_MAX: usize = 1_024;
-const LIMIT_MAX: usize = 100;
+/// Longest cursor.
+pub const CURSOR_BYTES_MAX: usize = 1_024;
+/// Largest page that may be asked for.
+pub const LIMIT_MAX: usize = 100;
 
 /// Signs cursors. The same on every process and after a restart.
 #[derive(Clone)]

@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName, header, request::Parts};
 use uuid::Uuid;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const KEY_BYTES_MAX: usize = 128;
+/// Longest idempotency key.
+pub const KEY_BYTES_MAX: usize = 128;
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// The command's id: the client's `Idempotency-Key`, or a random one.

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Deepest nesting. Events wrap what clients send in some levels more, and are read back by a parser with a limit of
 /// its own (128): what could be written and never read would stop the whole read side.
-const NESTING_MAX: usize = 64;
+pub const NESTING_MAX: usize = 64;
 
 /// Why bytes are not taken as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,15 +26,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a stream may outlast the token that it was authenticated with.
-const BEYOND_TOKEN_MS: i64 = 5 * 60 * 1_000;
+pub const BEYOND_TOKEN_MS: i64 = 5 * 60 * 1_000;
 /// A client that leaves no room for so long is cut off.
-const SLOW_AFTER: Duration = Duration::from_secs(10);
+pub const SLOW_AFTER: Duration = Duration::from_secs(10);
 /// How long a stream waits before it reads again what could not be read.
-const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+pub const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a shared read may be ahead of what was told, before a stream reads for itself.
-const TOLD_WITHIN: Duration = Duration::from_secs(1);
+pub const TOLD_WITHIN: Duration = Duration::from_secs(1);
 /// Reads of one move until everything is sent as a whole instead.
-const ROUNDS_MAX: usize = 8;
+pub const ROUNDS_MAX: usize = 8;
 
 /// What a stream needs to begin.
 pub(crate) struct Beginning {

@@ -8,7 +8,7 @@ use advisor_bus::Delta;
 use std::{collections::VecDeque, sync::Arc};
 
 /// Most pieces that wait for the draft. When more come the oldest go: the draft will have them.
-const WAITING_MAX: usize = 256;
+pub const WAITING_MAX: usize = 256;
 
 /// A piece of text for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 
 /// Most bytes that are handed to the connection at once. An event may be larger, as the answer of the
 /// query itself may be: it goes out in several frames, the next one only when there is room for it.
-pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a stream is not what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

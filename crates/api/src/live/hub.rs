@@ -19,11 +19,11 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// How often the hub looks by itself: what it saw and nobody told by the next time, after a second in all, was lost.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often it tries to listen to a bus that is away.
-const LISTEN_EVERY: Duration = Duration::from_secs(1);
+pub const LISTEN_EVERY: Duration = Duration::from_secs(1);
 /// Places of public changes that are remembered, so that streams at different places share a read.
-const PUBLIC_PLACES_MAX: usize = 64;
+pub const PUBLIC_PLACES_MAX: usize = 64;
 /// When a client with too many streams may try again.
 const TOO_MANY_RETRY: Duration = Duration::from_secs(5);
 

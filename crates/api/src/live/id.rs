@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// Longest id that is looked at; ours are shorter.
-const ID_BYTES_MAX: usize = 128;
+pub const ID_BYTES_MAX: usize = 128;
 /// Bytes of the hash that are kept: enough that two query sets never meet.
 const HASH_BYTES: usize = 16;
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Most reads that are remembered: streams stand at few different places.
-const READS_MAX: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+pub const READS_MAX: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
 /// What became of the advisors that everybody sees.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use tokio_stream::StreamMap;
 
 /// How often a running reply is compared with its draft.
-const COMPARE_EVERY: Duration = Duration::from_secs(1);
+pub const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// How soon a draft is read again that has to reach what was heard already.
-const READ_AGAIN_AFTER: Duration = Duration::from_millis(100);
+pub const READ_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The running replies of one stream.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// The first pause before an append with an unknown outcome is repeated; it doubles each time.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// The longest such pause.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+pub const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Where an append stands.
 pub(super) enum Written {

@@ -11,7 +11,7 @@ use std::error::Error;
 use uuid::Uuid;
 
 /// Events of one read.
-const PAGE: usize = 200;
+pub const PAGE: usize = 200;
 
 /// What has become of a stream: the aggregate's situation and the commands that it remembers.
 pub(super) struct Fold<D: Decider> {

@@ -18,11 +18,11 @@ use std::{
 };
 
 /// Longest that readers may hold up the writer's restart; it is tried again later.
-const RESTART_WAIT: Duration = Duration::from_millis(20);
+pub const RESTART_WAIT: Duration = Duration::from_millis(20);
 /// Longest that anybody may hold up a truncation while nothing is written.
-const TRUNCATE_WAIT: Duration = Duration::from_millis(200);
+pub const TRUNCATE_WAIT: Duration = Duration::from_millis(200);
 /// Longest that readers may hold up the last checkpoint; without it the next opening reads the log back.
-const CLOSING_WAIT: Duration = Duration::from_secs(2);
+pub const CLOSING_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Checkpoints {
     wal_bytes_max: u64,

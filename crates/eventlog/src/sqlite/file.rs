@@ -19,7 +19,7 @@ const APPLICATION_ID: i64 = 0x4144_564C;
 /// The schema below.
 const SCHEMA_VERSION: i64 = 1;
 /// Pages that the writer keeps in memory, so that the tails of many streams stay there.
-const WRITER_CACHE_KIB: i64 = 16_384;
+pub const WRITER_CACHE_KIB: i64 = 16_384;
 
 /// Streams and types have small keys, so that the one hot index is narrow and in order of time.
 /// AUTOINCREMENT, so that no position is ever given out twice.

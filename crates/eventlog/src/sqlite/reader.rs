@@ -8,9 +8,10 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
-/// Names that each reader remembers.
-const STREAM_NAMES_MAX: usize = 4_096;
-const TYPE_NAMES_MAX: usize = 256;
+/// Names of streams that each reader remembers.
+pub const STREAM_NAMES_MAX: usize = 4_096;
+/// Names of events' types that each reader remembers.
+pub const TYPE_NAMES_MAX: usize = 256;
 
 const KEY_OF_STREAM: &str = "SELECT key FROM streams WHERE name = ?1";
 const STREAM_FORWARD: &str = "SELECT position, revision, id, type, data, metadata FROM events

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 /// Positions stay below it, so that they are plain JSON numbers.
 pub(super) const POSITION_LIMIT: u64 = 1 << 53;
 /// Names of types that the writer remembers.
-const TYPES_CACHED_MAX: usize = 1_024;
+pub const TYPES_CACHED_MAX: usize = 1_024;
 /// What an event dirties beside its bytes, about: a page of the index.
 const PAGE_BYTES: u64 = 4_096;
 

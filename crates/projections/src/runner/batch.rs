@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Events that are applied without a pause: a millisecond or two.
-const EVENTS_AT_A_STRETCH: usize = 500;
+pub const EVENTS_AT_A_STRETCH: usize = 500;
 
 /// Rows that a batch changed, to be told of: each with its table's name.
 pub(super) type Told = Vec<(&'static str, Concern)>;

@@ -23,7 +23,7 @@ use std::{borrow::Cow, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Changes in one message on the bus.
-const CHANGES_IN_MESSAGE_MAX: usize = 500;
+pub const CHANGES_IN_MESSAGE_MAX: usize = 500;
 
 pub(super) struct Follow<'a> {
     parts: &'a RunnerParts,

@@ -9,9 +9,9 @@ use advisor_eventlog::Position;
 use advisor_events::Timestamp;
 
 /// Rows that one commit removes at most.
-const CUT_ROWS: u64 = 4_000;
+pub const CUT_ROWS: u64 = 4_000;
 /// Time between two looks at the age of the oldest rows.
-const LOOK_MS: i64 = 10_000;
+pub const LOOK_MS: i64 = 10_000;
 
 pub(super) struct Retention {
     kept_max: u64,

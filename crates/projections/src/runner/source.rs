@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
 /// Batches of more events than these are decoded on a thread of their own.
-const DECODED_HERE_MAX: usize = 64;
+pub const DECODED_HERE_MAX: usize = 64;
 
 /// Events of a subscription, ready to be applied.
 pub(super) struct Source {

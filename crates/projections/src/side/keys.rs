@@ -24,7 +24,7 @@ const DESTROY: &str = "INSERT INTO keys (person, wrapped) VALUES ($1, NULL)
 const FIND: &str = "SELECT wrapped FROM keys WHERE person = $1";
 
 /// Keys kept in memory: 150 bytes each.
-const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
+pub const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 
 /// The keys' file.
 pub struct SqliteKeys {

@@ -14,16 +14,16 @@ use std::{
 };
 
 /// Rows written between two checkpoints, at most.
-const ROWS_BETWEEN: u64 = 10_000;
+pub const ROWS_BETWEEN: u64 = 10_000;
 /// Commits between two checkpoints, at most: each writes whole pages, however few rows it has. Small steps, because
 /// what a step syncs holds up the commits of other files on the same disk.
-const COMMITS_BETWEEN: u32 = 100;
+pub const COMMITS_BETWEEN: u32 = 100;
 /// How long a commit may be held up by letting the log begin anew, after a checkpoint that has left little of it.
-const RESTART_WAIT: Duration = Duration::from_millis(2);
+pub const RESTART_WAIT: Duration = Duration::from_millis(2);
 /// How often the log is tried to be cut when nothing of removed rows may be left in it.
-const SCRUB_TRIES_MAX: u32 = 50;
+pub const SCRUB_TRIES_MAX: u32 = 50;
 /// How long a commit may be held up by cutting the log.
-const CUT_WAIT: Duration = Duration::from_millis(50);
+pub const CUT_WAIT: Duration = Duration::from_millis(50);
 
 /// The thread that moves pages while the writer goes on, seen from both.
 pub(super) struct Checkpoints {

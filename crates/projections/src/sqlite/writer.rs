@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use rusqlite::Connection;
 
 /// Most writes that one commit takes.
-const GROUP_MAX: usize = 128;
+pub const GROUP_MAX: usize = 128;
 
 pub(super) fn write_until_closed(connection: &Connection, writes: &Queue<WriteJob>, mut wal: Wal<'_>) {
     loop {

@@ -13,7 +13,7 @@ use advisor_projections::{
 };
 
 /// Conversations that one look sees: more than can fail within a rest, or those that fail would hide the others.
-const UNTITLED_MAX: u32 = 1_000;
+pub const UNTITLED_MAX: u32 = 1_000;
 
 /// The read models, as far as titles need them.
 pub(super) struct ReadSide {

@@ -28,7 +28,7 @@ use tokio::time::{Instant, timeout_at};
 pub const OPENROUTER_URL: &str = "https://openrouter.ai/api/v1";
 
 /// Longest `Retry-After` that is believed.
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// A place that answers, and the key that it alone is shown.
 #[derive(Debug)]

@@ -9,15 +9,15 @@ use serde_json::Value;
 use std::fmt::Write;
 
 /// Characters of a name or title.
-const NAME_CHARS_MAX: usize = 200;
+pub const NAME_CHARS_MAX: usize = 200;
 /// Characters of any other text of the document.
-const TEXT_CHARS_MAX: usize = 2_000;
+pub const TEXT_CHARS_MAX: usize = 2_000;
 /// Items of a list.
-const ITEMS_MAX: usize = 20;
+pub const ITEMS_MAX: usize = 20;
 /// Components that are described.
-const COMPONENTS_MAX: usize = 20;
+pub const COMPONENTS_MAX: usize = 20;
 /// Characters of one component.
-const COMPONENT_CHARS_MAX: usize = 600;
+pub const COMPONENT_CHARS_MAX: usize = 600;
 
 /// The advisor's name as it stands in its document.
 pub(super) fn name(document: &Value) -> String {

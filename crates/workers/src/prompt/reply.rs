@@ -14,13 +14,13 @@ use serde_json::Value;
 pub const TEMPLATE: &str = "reply.v1";
 
 /// Most tokens of a reply.
-const REPLY_TOKENS_MAX: u32 = 2_000;
+pub const REPLY_TOKENS_MAX: u32 = 2_000;
 /// Most messages of history.
 pub const HISTORY_MESSAGES_MAX: usize = 50;
 /// Most tokens of history, as they are estimated.
-const HISTORY_TOKENS_MAX: u32 = 4_000;
+pub const HISTORY_TOKENS_MAX: u32 = 4_000;
 /// Most characters of the system turn.
-const SYSTEM_CHARS_MAX: usize = 16_000;
+pub const SYSTEM_CHARS_MAX: usize = 16_000;
 /// No window is taken to be smaller than this.
 const WINDOW_TOKENS_MIN: u32 = 512;
 

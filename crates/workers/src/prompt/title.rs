@@ -6,13 +6,13 @@ use crate::model::Task;
 /// Messages from the beginning that a title is made from.
 pub const MESSAGES_MAX: usize = 10;
 /// Most words of a title.
-const WORDS_MAX: usize = 5;
+pub const WORDS_MAX: usize = 5;
 /// Most characters of a title.
-const TITLE_CHARS_MAX: usize = 80;
+pub const TITLE_CHARS_MAX: usize = 80;
 /// Characters of each message that are shown.
-const MESSAGE_CHARS_MAX: usize = 500;
+pub const MESSAGE_CHARS_MAX: usize = 500;
 /// Most tokens of the answer.
-const TOKENS_MAX: u32 = 50;
+pub const TOKENS_MAX: u32 = 50;
 
 const INSTRUCTIONS: &str = "You name conversations. The person gives you the beginning of a conversation, quoted. \
     Answer with a title for it of at most five words, in the conversation's language, made of letters, digits, spaces \

@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// Drafts that nobody has written to for a week were left behind by a crash after their reply's end.
-const ORPHANED_AFTER_MS: i64 = 7 * 24 * 3_600 * 1_000;
+pub const ORPHANED_AFTER_MS: i64 = 7 * 24 * 3_600 * 1_000;
 
 /// How often drafts and beats are written, and how long may pass without.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a claim is repeated; then another look decides anew.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A reply and all that is needed to ask for it.
 pub(crate) struct Asked {

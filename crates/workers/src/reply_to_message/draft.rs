@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 /// Characters of a delta: what is larger goes out in several.
-const DELTA_CHARS_MAX: usize = 4_000;
+pub const DELTA_CHARS_MAX: usize = 4_000;
 
 /// A growing text.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// How long an end is repeated; then the reply is left to whoever takes it over.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a model wrote, and what it took.
 pub(crate) struct Written {

@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// First rest of a reply that can't be carried out; it doubles up to [`REST_MAX`].
 const REST: Duration = Duration::from_secs(1);
-const REST_MAX: Duration = Duration::from_secs(30);
+/// The longest such rest.
+pub const REST_MAX: Duration = Duration::from_secs(30);
 /// Rest of a reply that somebody else was faster with.
 const REST_LEFT: Duration = Duration::from_millis(100);
 

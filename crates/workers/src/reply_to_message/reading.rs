@@ -21,7 +21,7 @@ use serde_json::Value;
 use std::{collections::HashSet, sync::Arc};
 
 /// Messages that are looked at for a history: room for those that are newer than the message.
-const LOOKED_AT_MAX: u32 = 200;
+pub const LOOKED_AT_MAX: u32 = 200;
 /// A revision above all others that every database can hold.
 const END: u64 = i64::MAX.unsigned_abs();
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// Time over which text is gathered into one delta.
-pub(crate) const COALESCE: Duration = Duration::from_millis(30);
+pub const COALESCE: Duration = Duration::from_millis(30);
 
 /// What an attempt speaks through, and what it listens to.
 pub(crate) struct Attempt {

@@ -1,0 +1,47 @@
+//! Bounds that nobody sets, by the names under which the list of limits (`docs/limits.md`) takes them.
+
+pub use crate::{
+    accept::{BACK_OFF_MAX as ACCEPT_BACK_OFF_MAX, CONNECTION_BUFFER_BYTES_MAX, SILENT_CLIENT_TIMEOUT_MS},
+    advisors::document::{ID_CHARS_MAX as ADVISOR_ID_CHARS_MAX, SLUG_CHARS_MAX},
+    auth::{
+        TOKENS_REMEMBERED_MAX,
+        clerk::TOKEN_LIFE_MAX,
+        jwks::{
+            DOCUMENT_BYTES_MAX as JWKS_BYTES_MAX, FAILURE_INTERVAL_MS as JWKS_FAILURE_INTERVAL_MS,
+            FETCH_TIMEOUT as JWKS_TIMEOUT, FRESH_MS as JWKS_FRESH_MS, KEYS_MAX as JWKS_KEYS_MAX,
+            STALE_MS as JWKS_STALE_MS, UNKNOWN_KEY_INTERVAL_MS as JWKS_UNKNOWN_KEY_INTERVAL_MS,
+        },
+        registration::PEOPLE_REMEMBERED_MAX,
+        token::{LEEWAY_MS, SUBJECT_BYTES_MAX, TOKEN_BYTES_MAX},
+    },
+    chat::reply::LOOK_INTERVAL as CHAT_LOOK_INTERVAL,
+    command_request::TRACE_CONTEXT_BYTES_MAX,
+    conversations::{
+        ID_BYTES_MAX as CONVERSATION_ID_BYTES_MAX, LIST_MAX as CONVERSATIONS_LISTED_MAX,
+        MESSAGES_MAX as MESSAGES_SHOWN_MAX,
+    },
+    events::PAGE_EVENTS as ADMIN_PAGE_EVENTS,
+    extract::{
+        cursor::{CURSOR_BYTES_MAX, LIMIT_MAX as PAGE_LIMIT_MAX},
+        headers::KEY_BYTES_MAX as IDEMPOTENCY_KEY_BYTES_MAX,
+        json::NESTING_MAX as JSON_NESTING_MAX,
+    },
+    health::CHECK_TIMEOUT,
+    layers::REQUEST_ID_BYTES_MAX,
+    live::{
+        QUERIES_MAX as STREAM_QUERIES_MAX,
+        connection::{
+            BEYOND_TOKEN_MS, READ_AGAIN_AFTER as STREAM_READ_AGAIN_AFTER, ROUNDS_MAX as STREAM_ROUNDS_MAX,
+            SLOW_AFTER as STREAM_SLOW_AFTER, TOLD_WITHIN,
+        },
+        deltas::WAITING_MAX as DELTAS_WAITING_MAX,
+        frame::FRAME_BYTES_MAX,
+        hub::{LISTEN_EVERY as HUB_LISTEN_EVERY, LOOK_EVERY as HUB_LOOK_EVERY, PUBLIC_PLACES_MAX},
+        id::ID_BYTES_MAX as EVENT_ID_BYTES_MAX,
+        public::READS_MAX as PUBLIC_READS_MAX,
+        replies::{COMPARE_EVERY as DRAFT_COMPARE_EVERY, READ_AGAIN_AFTER as DRAFT_READ_AGAIN_AFTER},
+    },
+    problem::RETRY_AFTER,
+    rules::{EDITED_CHARS_MAX, MESSAGE_CHARS_MAX, TITLE_CHARS_MAX},
+    users::{END_WAIT as ERASURE_WAIT, LOOK_EVERY as ERASURE_LOOK_EVERY},
+};

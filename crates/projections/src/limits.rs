@@ -1,0 +1,18 @@
+//! Bounds that nobody sets, by the names under which the list of limits (`docs/limits.md`) takes them.
+
+pub use crate::{
+    reader::STALLED_AFTER,
+    runner::{
+        PAUSE_MAX as RUNNER_PAUSE_MAX,
+        batch::EVENTS_AT_A_STRETCH,
+        follow::CHANGES_IN_MESSAGE_MAX,
+        retention::{CUT_ROWS as CHANGES_CUT_MAX, LOOK_MS as CHANGES_LOOK_MS},
+        source::DECODED_HERE_MAX,
+    },
+    side::keys::CACHED_MAX as KEYS_CACHED_MAX,
+    sqlite::{
+        STATEMENTS_CACHED_MAX,
+        checkpoints::{COMMITS_BETWEEN, CUT_WAIT, RESTART_WAIT, ROWS_BETWEEN, SCRUB_TRIES_MAX},
+        writer::GROUP_MAX as WRITE_GROUP_MAX,
+    },
+};
