@@ -37,12 +37,13 @@ fn a_wrong_user_id_or_time_to_live_is_refused_with_a_sentence() {
 }
 
 #[test]
-fn the_template_and_the_table_of_the_documentation_are_what_the_program_prints() {
+fn the_template_and_the_tables_of_the_documentation_are_what_the_program_prints() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, file) in [
         (&["config", "template"][..], "ops/advisor.toml"),
         (&["config", "template", "--markdown"], "docs/configuration.md"),
         (&["config", "limits"], "docs/limits.md"),
+        (&["errors"], "docs/errors.md"),
     ] {
         let printed = stdout(&advisor(directory.path(), &[], arguments));
         let kept = std::fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();

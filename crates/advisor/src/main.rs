@@ -5,6 +5,7 @@
 mod admin_client;
 mod config;
 mod config_command;
+mod errors;
 mod events;
 mod log_opening;
 mod logging;
@@ -45,6 +46,8 @@ enum Command {
     Config(config_command::ConfigCommand),
     /// Print the OpenAPI description of the API.
     Openapi,
+    /// Print every error code of the API as the page of the documentation.
+    Errors,
     /// Print the version.
     Version,
 }
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Users(command) => users::run(&command),
         Command::Config(command) => config_command::run(&command),
         Command::Openapi => openapi::run(),
+        Command::Errors => errors::run(),
         Command::Version => version::run(),
     };
     match done {

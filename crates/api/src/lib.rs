@@ -7,6 +7,7 @@ mod chat;
 mod command_request;
 mod commands;
 mod conversations;
+mod docs;
 pub mod events;
 pub mod extract;
 mod health;
@@ -32,7 +33,7 @@ pub use health::{Check, CheckFailed};
 pub use layers::RequestId;
 pub use live::Hub as LiveHub;
 pub use openapi::openapi_json;
-pub use problem::Problem;
+pub use problem::{Problem, errors_markdown};
 pub use settings::Settings;
 
 use advisor_bus::Bus;
@@ -115,6 +116,7 @@ fn routes(settings: &Settings) -> OpenApiRouter<Api> {
     let queries = OpenApiRouter::new()
         .merge(health::router())
         .merge(health::contract_router())
+        .merge(docs::router())
         .merge(me::queries())
         .merge(advisors::queries())
         .merge(conversations::queries())

@@ -23,7 +23,8 @@ use utoipa_axum::router::OpenApiRouter;
 #[openapi(
     info(
         title = "AI Advisor Chat",
-        description = "Commands change things, queries show them, and every query of one's own can be live."
+        description = "Commands change things, queries show them, and every query of one's own can be live.\n\n\
+            [Every error code](docs/errors), with what to do about it."
     ),
     components(schemas(ProblemSchema)),
     modifiers(&SignIn),

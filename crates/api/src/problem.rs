@@ -2,9 +2,12 @@
 //!
 //! A problem is logged here, once, when it becomes an answer; its cause never stands in the body.
 
+mod catalogue;
 mod code;
 mod refusals;
 
+pub(crate) use catalogue::errors_html;
+pub use catalogue::errors_markdown;
 pub use code::Code;
 
 use axum::{
@@ -61,7 +64,7 @@ impl Detail {
 #[schema(as = Problem)]
 #[expect(dead_code, reason = "It only describes what `IntoResponse` writes.")]
 pub(crate) struct ProblemSchema {
-    /// `urn:advisor:problem:` and the code.
+    /// `urn:advisor:problem:` and the code; `/docs/errors` explains every code.
     #[schema(rename = "type")]
     kind: String,
     /// The kind of problem in a few words.
