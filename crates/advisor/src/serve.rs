@@ -124,6 +124,7 @@ async fn serve(config: &Config) -> Result<()> {
     // What decides, and the log's opening.
     let commands = Arc::new(Commands::new(&log, &keys, config.limits.handler));
     log_opening::open(&*log, &*clock).await?;
+    sqlite_keys.belong_to(&*log).await?;
     let seeding = if config.seed { Seeding::SampleAdvisors } else { Seeding::Nothing };
     log_opening::seed(&*log, &commands.advisors, &*clock, seeding).await?;
 

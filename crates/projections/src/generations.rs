@@ -54,6 +54,8 @@ impl Generations {
         let live = side.live_generation().await?;
         let number = live.unwrap_or(1);
         let path = file(directory, number);
+        // A process may have died while it filled another one, or before it removed the one before.
+        remove_others(directory, &path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let generation = Generation::open(number, options(path.clone())).await?;
         if generation.layout().await? == projection::layout() {
             if live.is_none() {
@@ -146,6 +148,20 @@ fn file(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("generation-{number}.db"))
 }
 
+/// Removes the files of every generation but the one at `path`.
+fn remove_others(directory: &Path, path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let other = entry?.path();
+        let name = other.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_generation = name.strip_prefix("generation-").and_then(|rest| rest.strip_suffix(".db"));
+        if is_generation.is_some_and(|number| number.parse::<u64>().is_ok()) && other != path {
+            tracing::warn!(file = name, "a generation that nobody reads is removed");
+            remove(&other)?;
+        }
+    }
+    Ok(())
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     for ending in ["db", "db-wal", "db-shm"] {
         match fs::remove_file(path.with_extension(ending)) {
@@ -189,5 +205,24 @@ mod tests {
         assert!(!directory.path().join("generation-1.db").exists());
         next.close().await;
         assert_eq!(Generations::open(directory.path(), &side).await.unwrap().number(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_a_switch_that_was_cut_off_has_left_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
+        Generations::open(directory.path(), &side).await.unwrap().close().await;
+        for left in ["generation-2.db", "generation-2.db-wal", "generation-17.db"] {
+            fs::write(directory.path().join(left), "half").unwrap();
+        }
+        fs::write(directory.path().join("generation-mine.db"), "not ours").unwrap();
+
+        assert_eq!(Generations::open(directory.path(), &side).await.unwrap().number(), 1);
+
+        let mut names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        names.retain(|name| name.to_string_lossy().ends_with(".db"));
+        names.sort();
+        assert_eq!(names, ["generation-1.db", "generation-mine.db", "side.db"]);
+        assert!(!directory.path().join("generation-2.db-wal").exists());
     }
 }

@@ -35,7 +35,7 @@ pub use generations::{Generation, Generations};
 pub use query::Query;
 pub use reader::{Progress, Read, Reader, State, Waited};
 pub use runner::{Runner, RunnerError, RunnerLimits, RunnerParts};
-pub use side::{Draft, Drafts, Erasure, Erasures, SideStore, SqliteKeys};
+pub use side::{BelongingError, Draft, Drafts, Erasure, Erasures, SideStore, SqliteKeys};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use statements::all_statements;
 pub use store::{Row, Statement, Store, StoreError, Value, Write};

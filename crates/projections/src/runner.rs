@@ -20,7 +20,8 @@ use advisor_bus::Bus;
 use advisor_eventlog::{EventLog, ReadError};
 use advisor_events::{Clock, DecodeError, KeyError, KeyStore};
 use follow::Follow;
-use std::{error::Error, sync::Arc, time::Duration};
+use futures::FutureExt;
+use std::{error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// First pause after a failure that may pass; it doubles each time.
@@ -107,6 +108,9 @@ pub enum RunnerError {
     /// The keys can't be read.
     #[error("the keys can't be read")]
     Keys(#[from] KeyError),
+    /// A projection, or this program elsewhere, has a fault.
+    #[error("applying events has panicked")]
+    Panicked,
     /// A thread that decoded events has panicked.
     #[error("events could not be decoded")]
     Decoding(#[from] tokio::task::JoinError),
@@ -119,7 +123,8 @@ impl RunnerError {
             Self::Log(ReadError::Unavailable(_))
             | Self::Identity(IdentityError::Log(ReadError::Unavailable(_)))
             | Self::Store(StoreError::Unavailable(_))
-            | Self::Keys(KeyError::Unavailable(_)) => true,
+            | Self::Keys(KeyError::Unavailable(_))
+            | Self::Panicked => true,
             Self::Log(ReadError::NoSuchStream | ReadError::Denied | ReadError::Damaged(_))
             | Self::Identity(IdentityError::Log(_) | IdentityError::NotOpened | IdentityError::Event(_))
             | Self::Store(StoreError::Superseded | StoreError::Broken(_))
@@ -165,11 +170,9 @@ impl Runner {
         let mut pause = PAUSE;
         loop {
             let before = self.parts.generation.progress().borrow().position;
-            let error = match Follow::begin(&self.parts, self.fence).await {
-                Ok(follow) => match follow.run(shutdown).await {
-                    Ok(()) => return Ok(()),
-                    Err(error) => error,
-                },
+            let followed = AssertUnwindSafe(self.follow(shutdown)).catch_unwind().await;
+            let error = match followed.unwrap_or(Err(RunnerError::Panicked)) {
+                Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             if !error.may_pass() {
@@ -186,6 +189,11 @@ impl Runner {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
             }
         }
+    }
+
+    /// Nothing outlives a panic in here: what follows begins anew at the checkpoint.
+    async fn follow(&self, shutdown: &CancellationToken) -> Result<(), RunnerError> {
+        Follow::begin(&self.parts, self.fence).await?.run(shutdown).await
     }
 
     fn tell(&self, state: State) {

@@ -7,7 +7,7 @@ pub mod revocations;
 
 pub use drafts::{Draft, Drafts};
 pub use erasures::{Erasure, Erasures};
-pub use keys::SqliteKeys;
+pub use keys::{BelongingError, SqliteKeys};
 pub use revocations::Revocations;
 
 use crate::{
@@ -83,10 +83,12 @@ impl SideStore {
 /// Every text of SQL here.
 pub(crate) fn statements() -> Vec<Statement> {
     let own = [POINTER, SET_POINTER].map(|sql| Statement::new(sql, vec![]));
-    let others = [drafts::statements(), keys::statements().to_vec(), erasures::statements().to_vec()];
+    let others = [drafts::statements(), keys::statements(), erasures::statements().to_vec()];
     own.into_iter().chain(others.into_iter().flatten()).chain(revocations::statements()).collect()
 }
 
 /// What makes the tables here.
-pub(crate) const CREATE: [&str; 6] =
-    [CREATE_POINTER, drafts::CREATE, keys::CREATE, erasures::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
+pub(crate) const CREATE: [&str; 7] = {
+    let [keys, belonging] = keys::CREATE;
+    [CREATE_POINTER, drafts::CREATE, keys, belonging, erasures::CREATE, revocations::CREATE, revocations::CREATE_INDEX]
+};

@@ -86,9 +86,9 @@ async fn a_runner_that_is_killed_anywhere_goes_on_where_it_had_committed() {
 }
 
 #[tokio::test]
-async fn a_commit_that_fails_or_whose_answer_is_lost_is_made_once() {
+async fn a_commit_that_fails_or_panics_or_whose_answer_is_lost_is_made_once() {
     let story = long_story().into_iter().fold(opened("this log"), |story, step| step(story));
-    for fault in [Fault::Before, Fault::After] {
+    for fault in [Fault::Before, Fault::After, Fault::Panic] {
         let side = ReadSide::over(Arc::new(MemoryLog::with_stride(STRIDE)), limits(3)).await;
         story.append_to(side.log.as_ref(), side.keys.as_ref()).await;
         let flaky = Flaky { store: Arc::clone(side.generation.store()), fault, writes: AtomicUsize::new(0) };
@@ -445,6 +445,7 @@ struct Flaky {
 enum Fault {
     Before,
     After,
+    Panic,
 }
 
 #[async_trait]
@@ -455,6 +456,7 @@ impl Store for Flaky {
 
     async fn write(&self, steps: Vec<Write>) -> Result<(), StoreError> {
         let fails = self.writes.fetch_add(1, Ordering::Relaxed) % 5 == 3;
+        assert!(!(fails && self.fault == Fault::Panic), "as planned");
         if !(fails && self.fault == Fault::Before) {
             self.store.write(steps).await?;
         }

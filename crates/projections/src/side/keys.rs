@@ -3,6 +3,10 @@
 //! A destroyed key leaves a row without a key, so that none is ever made for that person again; the bytes of the
 //! wrapped key are overwritten in the file.
 
+mod belonging;
+
+pub use belonging::BelongingError;
+
 use crate::{
     SqliteStore, Store, StoreError,
     sqlite::{Durability, SqliteOptions},
@@ -17,7 +21,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-pub(crate) const CREATE: &str = "CREATE TABLE IF NOT EXISTS keys (person TEXT NOT NULL PRIMARY KEY, wrapped BLOB)";
+pub(crate) const CREATE: [&str; 2] =
+    ["CREATE TABLE IF NOT EXISTS keys (person TEXT NOT NULL PRIMARY KEY, wrapped BLOB)", belonging::CREATE];
 const INSERT: &str = "INSERT INTO keys (person, wrapped) VALUES ($1, $2) ON CONFLICT (person) DO NOTHING";
 const DESTROY: &str = "INSERT INTO keys (person, wrapped) VALUES ($1, NULL)
     ON CONFLICT (person) DO UPDATE SET wrapped = NULL";
@@ -50,7 +55,7 @@ impl SqliteKeys {
             cache_kib: 16 * 1_024,
             ..SqliteOptions::at(path)
         };
-        let store = SqliteStore::open(options, vec![CREATE.to_owned()]).await.map_err(unavailable)?;
+        let store = SqliteStore::open(options, CREATE.map(str::to_owned).to_vec()).await.map_err(unavailable)?;
         let cache = Mutex::new(LruCache::new(CACHED_MAX));
         Ok(Self { store, master: PersonKey::from_bytes(master_key), cache })
     }
@@ -141,8 +146,9 @@ impl KeyStore for SqliteKeys {
 }
 
 /// Every text of SQL here.
-pub(crate) fn statements() -> [Statement; 3] {
-    [INSERT, DESTROY, FIND].map(|sql| Statement::new(sql, vec![]))
+pub(crate) fn statements() -> Vec<Statement> {
+    let own = [INSERT, DESTROY, FIND].map(|sql| Statement::new(sql, vec![]));
+    own.into_iter().chain(belonging::statements()).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` passes errors by value.")]
