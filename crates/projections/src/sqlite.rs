@@ -31,7 +31,7 @@ const VERSION_MIN: i32 = 3_051_003;
 pub struct SqliteOptions {
     /// The file; it is made, with mode 0600, if it is not there. Its directory must be.
     pub path: PathBuf,
-    /// When a commit is on the disk.
+    /// When a commit is on the disk, unless a write asks for more.
     pub durability: Durability,
     /// What happens to the bytes of removed rows.
     pub removal: Removal,
@@ -58,6 +58,16 @@ pub enum Durability {
     Commit,
     /// Sometime: a power cut may lose the last commits, never their order. For what can be made again.
     Sometime,
+}
+
+impl Durability {
+    /// As SQLite calls it.
+    fn synchronous(self) -> &'static str {
+        match self {
+            Self::Commit => "FULL",
+            Self::Sometime => "NORMAL",
+        }
+    }
 }
 
 /// What happens to the bytes of removed rows.
@@ -106,6 +116,7 @@ struct ReadJob {
 
 struct WriteJob {
     steps: Vec<Write>,
+    durability: Durability,
     answer: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -146,7 +157,7 @@ impl SqliteStore {
         let (queue, limits) = (Arc::clone(&writes), options.clone());
         let write = move || {
             let wal = Wal::new(&checkpoints, &limits.path, limits.wal_bytes_max, limits.busy_timeout);
-            writer::write_until_closed(&owner, &queue, wal);
+            writer::write_until_closed(&owner, &queue, limits.durability, wal);
             checkpoints.close();
             // Closing the last connection moves what is left of the write-ahead log into the file.
             drop(owner);
@@ -170,8 +181,11 @@ impl Store for SqliteStore {
     }
 
     async fn write(&self, steps: Vec<Write>) -> Result<(), StoreError> {
-        let (answer, answered) = oneshot::channel();
-        self.0.ask(&self.0.writes, WriteJob { steps, answer }, answered).await
+        self.0.write(steps, self.0.options.durability).await
+    }
+
+    async fn write_durably(&self, steps: Vec<Write>) -> Result<(), StoreError> {
+        self.0.write(steps, Durability::Commit).await
     }
 
     async fn scrub(&self) -> Result<(), StoreError> {
@@ -186,6 +200,11 @@ impl Store for SqliteStore {
 }
 
 impl Threads {
+    async fn write(&self, steps: Vec<Write>, durability: Durability) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(&self.writes, WriteJob { steps, durability, answer }, answered).await
+    }
+
     async fn ask<J, T>(
         &self,
         queue: &Queue<J>,
@@ -250,10 +269,6 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 
 fn writing_connection(options: &SqliteOptions) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let synchronous = match options.durability {
-        Durability::Commit => "FULL",
-        Durability::Sometime => "NORMAL",
-    };
     let secure_delete = match options.removal {
         Removal::Overwrite => "ON",
         Removal::Leave => "OFF",
@@ -261,8 +276,9 @@ fn writing_connection(options: &SqliteOptions) -> Result<Connection, StoreError>
     let connection = connection(options, flags, options.cache_kib)?;
     connection
         .execute_batch(&format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = {secure_delete};
-             PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF;"
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA secure_delete = {secure_delete};
+             PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF;",
+            options.durability.synchronous()
         ))
         .map_err(|error| statements::failure(&error))?;
     Ok(connection)
@@ -329,6 +345,22 @@ mod tests {
 
         assert!(results.0.is_ok() && results.1.is_err() && results.2.is_ok() && results.3.is_ok());
         assert_eq!(numbers(&store).await, [1, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_has_to_be_durable_is_synchronised_and_no_other_one() {
+        let (_directory, store) = store().await;
+        // What SQLite holds to while it writes: 1 is NORMAL, 2 is FULL.
+        let note = || {
+            vec![Write::Run(Statement::new("INSERT INTO numbers SELECT synchronous FROM pragma_synchronous", vec![]))]
+        };
+
+        for _ in 0..2 {
+            store.write(note()).await.unwrap();
+            store.write_durably(note()).await.unwrap();
+        }
+
+        assert_eq!(numbers(&store).await, [1, 1, 2, 2]);
     }
 
     #[tokio::test]

@@ -92,6 +92,8 @@ pub trait Store: Send + Sync {
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError>;
     /// All steps or none.
     async fn write(&self, steps: Vec<Write>) -> Result<(), StoreError>;
+    /// The same, and on the disk before it is answered, whatever is usual for this store.
+    async fn write_durably(&self, steps: Vec<Write>) -> Result<(), StoreError>;
     /// Returns once the bytes of rows that were removed are nowhere in the store's files any more.
     async fn scrub(&self) -> Result<(), StoreError>;
     /// Ends what works for the store, once it has done what was asked of it.

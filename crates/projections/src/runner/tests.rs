@@ -463,6 +463,10 @@ impl Store for Flaky {
         if fails { Err(StoreError::Unavailable("as planned".to_owned())) } else { Ok(()) }
     }
 
+    async fn write_durably(&self, steps: Vec<Write>) -> Result<(), StoreError> {
+        self.write(steps).await
+    }
+
     async fn scrub(&self) -> Result<(), StoreError> {
         self.store.scrub().await
     }

@@ -55,10 +55,11 @@ impl Revocations {
         self.put(&Revocation { subject: Subject::Person(person.clone()), revoked_at: now }).await
     }
 
-    /// Writes a revocation; where there is one of the subject already, the later one stays.
+    /// Writes a revocation; where there is one of the subject already, the later one stays. It is on the disk before
+    /// this returns: whoever told of it will not tell again.
     pub async fn put(&self, revocation: &Revocation) -> Result<(), StoreError> {
         let params = vec![revocation.subject.text().into(), revocation.revoked_at.into()];
-        self.store.write(vec![Write::Run(Statement::new(PUT, params))]).await
+        self.store.write_durably(vec![Write::Run(Statement::new(PUT, params))]).await
     }
 
     /// The newest revocations since `from`, at most `max` of them.
