@@ -15,7 +15,7 @@ use crate::{
     master_key::{self, KEYS_FILE},
     system_clock::SystemClock,
 };
-use advisor_api::{Api, LiveHub, Settings, extract::CursorKey};
+use advisor_api::{Api, LiveHub, Settings, auth::revoked::Revoked, extract::CursorKey};
 use advisor_bus::{Bus, InProcessBus};
 use advisor_commands::Commands;
 use advisor_eventlog::{EventLog, SqliteLog};
@@ -147,6 +147,8 @@ async fn serve(config: &Config) -> Result<()> {
     // What clients see.
     let live = LiveHub::new(reader.clone(), Arc::clone(&bus));
     running.listeners.spawn(Arc::clone(&live).run(running.stopping.clone()));
+    let revoked = Revoked::load(side.revocations().clone(), Arc::clone(&clock)).await?;
+    running.listeners.spawn(Arc::clone(&revoked).follow(running.stopping.clone()));
     let api = Api {
         live,
         commands: Arc::clone(&commands),
@@ -155,7 +157,8 @@ async fn serve(config: &Config) -> Result<()> {
         log: Arc::clone(&log),
         bus: Arc::clone(&bus),
         clock: Arc::clone(&clock),
-        authenticator: Arc::new(sign_in::authenticator(config, &commands, &clock)?),
+        authenticator: Arc::new(sign_in::authenticator(config, &commands, &revoked, &clock)?),
+        revoked,
         settings: Arc::new(settings(config, &master_key)?),
         checks: checks::all(&log, &reader),
         shutdown: running.stopping.clone(),

@@ -9,22 +9,28 @@ mod extractors;
 pub mod jwks;
 pub mod own_issuer;
 pub mod registration;
+pub mod revoked;
 pub mod roles;
 pub mod token;
 
 pub use extractors::{LocalOperator, MaybeViewer, Operator, Runs, Viewer};
 
-use crate::problem::{Code, Problem};
+use crate::{
+    live::BEYOND_TOKEN_MS,
+    problem::{Code, Problem},
+};
 use advisor_events::{Clock, Timestamp, UserId};
 use clerk::Issuer;
 use http::HeaderMap;
 use lru::LruCache;
 use registration::{Registration, RegistrationError};
+use revoked::{Revoked, Watch};
 use roles::Roles;
 use sha2::{Digest, Sha256};
 use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use token::{TokenFault, Verified};
 
@@ -46,18 +52,25 @@ pub struct Person {
     pub expires_at: Timestamp,
 }
 
-/// Verifies tokens, remembers the verified ones until they expire, and registers people on first sight.
+/// The session was ended, or its person deleted.
+#[derive(Debug, thiserror::Error)]
+#[error("the sign-in was revoked")]
+struct SignInRevoked;
+
+/// Verifies tokens, remembers the verified ones until they expire, and registers people on first sight. Those that
+/// were revoked since are refused, remembered or not.
 pub struct Authenticator {
     issuers: Vec<Issuer>,
     registration: Registration,
+    revoked: Arc<Revoked>,
     clock: Arc<dyn Clock>,
     verified: Mutex<LruCache<[u8; 32], Arc<Person>>>,
 }
 
 impl Authenticator {
     /// One that accepts tokens of these issuers, and of nobody else.
-    pub fn new(issuers: Vec<Issuer>, registration: Registration, clock: Arc<dyn Clock>) -> Self {
-        Self { issuers, registration, clock, verified: Mutex::new(LruCache::new(TOKENS_REMEMBERED_MAX)) }
+    pub fn new(issuers: Vec<Issuer>, registration: Registration, revoked: Arc<Revoked>, clock: Arc<dyn Clock>) -> Self {
+        Self { issuers, registration, revoked, clock, verified: Mutex::new(LruCache::new(TOKENS_REMEMBERED_MAX)) }
     }
 
     /// Whose token the request carries; `None` if it carries none.
@@ -72,22 +85,43 @@ impl Authenticator {
     pub async fn person_of(&self, token: &str) -> Result<Arc<Person>, Problem> {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         if let Some(person) = self.remembered(&hash) {
+            self.check_not_revoked(&person)?;
             return Ok(person);
         }
         let verified = self.verify(token).await?;
+        let person = Arc::new(Person {
+            user_id: verified.user_id.clone(),
+            roles: verified.roles,
+            plan: verified.plan.clone(),
+            session_id: verified.session_id.clone(),
+            expires_at: verified.expires_at,
+        });
+        self.check_not_revoked(&person)?;
         self.registration.ensure(&verified, self.clock.now()).await.map_err(|error| match error {
             RegistrationError::Deleted => Problem::invalid_token(&error),
             RegistrationError::Unavailable(_) => Problem::unavailable(&error),
         })?;
-        let person = Arc::new(Person {
-            user_id: verified.user_id,
-            roles: verified.roles,
-            plan: verified.plan,
-            session_id: verified.session_id,
-            expires_at: verified.expires_at,
-        });
         self.lock().put(hash, Arc::clone(&person));
         Ok(person)
+    }
+
+    /// Watches a person's sign-in, for what goes on after the request was let in.
+    pub fn watch(&self, person: &Person) -> Watch {
+        self.revoked.watch(person)
+    }
+
+    /// Returns when a person's sign-in is over for what went on with it: it was revoked, or its token ended a while ago.
+    pub async fn sign_in_end(&self, person: &Person) {
+        let watch = self.watch(person);
+        let left = person.expires_at.plus_ms(BEYOND_TOKEN_MS).0.saturating_sub(self.clock.now().0);
+        tokio::select! {
+            () = watch.revoked() => {}
+            () = tokio::time::sleep(Duration::from_millis(u64::try_from(left).unwrap_or_default())) => {}
+        }
+    }
+
+    fn check_not_revoked(&self, person: &Person) -> Result<(), Problem> {
+        if self.revoked.refuses(person) { Err(Problem::invalid_token(&SignInRevoked)) } else { Ok(()) }
     }
 
     fn remembered(&self, hash: &[u8; 32]) -> Option<Arc<Person>> {

@@ -155,7 +155,8 @@ async fn chat(
     let id = conversation_id(&request, &value);
     let outcome = send(&request, &value, content, &json).await?;
     let awaited = Awaited::of(&request, &id, &outcome)?;
-    let mut waiting = Waiting::new(&request.api, &awaited, outcome.position).await;
+    let sign_in = request.api.authenticator.watch(request.viewer.person());
+    let mut waiting = Waiting::new(&request.api, &awaited, outcome.position, sign_in).await;
     let response = if media_type == TEXT {
         text::answer(waiting, &awaited).await?
     } else {

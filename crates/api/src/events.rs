@@ -126,7 +126,16 @@ async fn tail_events(
                 SubscriptionEvent::Checkpoint(_) | SubscriptionEvent::CaughtUp => None,
             }))
         });
+    let events = events.take_until(sign_in_end(reader, Arc::clone(&access.authenticator)));
     Ok(ndjson(events, keys, access.shutdown))
+}
+
+/// Returns when the reader's sign-in is over: never, for who comes through the socket.
+async fn sign_in_end(reader: LogReader, authenticator: Arc<Authenticator>) {
+    match reader {
+        LogReader::Local => std::future::pending().await,
+        LogReader::Person(viewer) => authenticator.sign_in_end(viewer.person()).await,
+    }
 }
 
 /// All events of one stream.

@@ -41,7 +41,7 @@ use advisor_commands::Commands;
 use advisor_eventlog::EventLog;
 use advisor_events::Clock;
 use advisor_projections::{Reader, SideStore};
-use auth::Authenticator;
+use auth::{Authenticator, revoked::Revoked};
 use axum::{Router, extract::FromRef, middleware::from_fn};
 use events::LogAccess;
 use extract::CursorKey;
@@ -70,6 +70,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// Who asks.
     pub authenticator: Arc<Authenticator>,
+    /// Whose sign-ins are not accepted any more; somebody has to let it follow.
+    pub revoked: Arc<Revoked>,
     /// What an operator can set.
     pub settings: Arc<Settings>,
     /// What `/readyz` looks at beside whether the server stops.

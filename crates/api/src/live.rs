@@ -19,6 +19,7 @@ mod telling;
 mod view;
 mod window;
 
+pub(crate) use connection::BEYOND_TOKEN_MS;
 pub use hub::Hub;
 pub(crate) use query::LiveQuery;
 
@@ -223,6 +224,7 @@ fn parts(api: &Api, viewer: Option<&Viewer>, queries: &[(String, LiveQuery)]) ->
             roles: viewer.map(|viewer| viewer.person().roles).unwrap_or_default(),
         },
         expires_at: viewer.map(Viewer::expires_at),
+        sign_in: viewer.map(|viewer| api.authenticator.watch(viewer.person())),
         admission: viewer.map(|viewer| api.live.admit(viewer.user_id(), most)).transpose()?,
         watched: watched.collect(),
     })

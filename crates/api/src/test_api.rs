@@ -7,6 +7,7 @@ use crate::{
         Authenticator,
         clerk::{Issuer, IssuerKeys},
         registration::Registration,
+        revoked::Revoked,
         roles::RoleRules,
     },
     extract::CursorKey,
@@ -83,7 +84,11 @@ impl TestApi {
         let operators = HashSet::from([OPERATOR.into()]);
         let issuer = Issuer { roles: RoleRules { operators, ..RoleRules::default() }, ..issuer(keys_of_issuer) };
         let people = Arc::<Commands>::clone(&commands);
-        let authenticator = Authenticator::new(vec![issuer], Registration::new(people), Arc::clone(&shared_clock));
+        let revoked = Revoked::load(side.revocations().clone(), Arc::clone(&shared_clock)).await.unwrap();
+        TaskTracker::new().spawn(Arc::clone(&revoked).follow(runner.clone()));
+        let registration = Registration::new(people);
+        let authenticator =
+            Authenticator::new(vec![issuer], registration, Arc::clone(&revoked), Arc::clone(&shared_clock));
         let mut settings = Settings::new(CursorKey::from_bytes([9; 32]), vec!["https://app.example.com".to_owned()]);
         settings.position_wait = Duration::from_millis(500);
         let api = Api {
@@ -95,6 +100,7 @@ impl TestApi {
             live,
             clock: shared_clock,
             authenticator: Arc::new(authenticator),
+            revoked,
             settings: Arc::new(settings),
             checks: checks.into(),
             shutdown: CancellationToken::new(),

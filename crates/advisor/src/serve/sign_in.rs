@@ -7,6 +7,7 @@ use advisor_api::auth::{
     jwks::Jwks,
     own_issuer,
     registration::Registration,
+    revoked::Revoked,
     roles::RoleRules,
 };
 use advisor_commands::Commands;
@@ -18,6 +19,7 @@ use std::{collections::HashSet, sync::Arc};
 pub(super) fn authenticator(
     config: &Config,
     commands: &Arc<Commands>,
+    revoked: &Arc<Revoked>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Authenticator> {
     let SignIn { clerk, own_tokens, role_claim, operators, analysts } = &config.sign_in;
@@ -31,7 +33,7 @@ pub(super) fn authenticator(
         issuers.push(own_issuer::load_or_create(&config.data_dir)?.accepted(operators, analysts));
     }
     let registration = Registration::new(Arc::clone(commands) as _);
-    Ok(Authenticator::new(issuers, registration, Arc::clone(clock)))
+    Ok(Authenticator::new(issuers, registration, Arc::clone(revoked), Arc::clone(clock)))
 }
 
 fn people(ids: &[String]) -> HashSet<UserId> {

@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 /// Most people that are remembered as registered.
 pub const PEOPLE_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// How long a person is remembered as registered. Their deletion is heard of otherwise; were it not, they would be
+/// refused from then on, which is before their revocation is forgotten.
+pub const REGISTERED_FOR_MS: i64 = 3_600_000;
 /// The plan of whom no token says anything else.
 const DEFAULT_PLAN: &str = "free";
 
@@ -39,6 +42,7 @@ pub trait People: Send + Sync {
 /// What is remembered of a registered person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Known {
+    registered_at: Timestamp,
     plan: Option<String>,
     /// When the token was issued that named the plan: an older one changes nothing any more.
     plan_since: Timestamp,
@@ -58,14 +62,15 @@ impl Registration {
 
     /// Returns once the person of this token is registered and has the plan that the token names.
     pub async fn ensure(&self, person: &Verified, now: Timestamp) -> Result<(), RegistrationError> {
-        let known = self.lock().get(&person.user_id).cloned();
+        let is_recent = |known: &&Known| now < known.registered_at.plus_ms(REGISTERED_FOR_MS);
+        let known = self.lock().get(&person.user_id).filter(is_recent).cloned();
         let known = if let Some(known) = known {
             known
         } else {
             let plan = person.plan.as_deref().unwrap_or(DEFAULT_PLAN);
             self.people.register(person, plan, now).await?;
             // Who was registered long ago may have another plan: nothing is known of it yet.
-            Known { plan: None, plan_since: Timestamp(i64::MIN) }
+            Known { registered_at: now, plan: None, plan_since: Timestamp(i64::MIN) }
         };
         let known = self.follow_plan(person, known, now).await?;
         self.lock().put(person.user_id.clone(), known);
@@ -78,7 +83,7 @@ impl Registration {
             return Ok(known);
         }
         self.people.change_plan(person, plan, now).await?;
-        Ok(Known { plan: Some(plan.clone()), plan_since: person.issued_at })
+        Ok(Known { plan: Some(plan.clone()), plan_since: person.issued_at, ..known })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<UserId, Known>> {

@@ -5,10 +5,12 @@ use super::{
     clerk::{Issuer, IssuerKeys, TOKEN_LIFE_MAX},
     own_issuer,
     registration::{People, Registration, RegistrationError},
+    revoked::Revoked,
     roles::RoleRules,
     token::Verified,
 };
 use advisor_events::{Clock, Timestamp};
+use advisor_projections::{Row, Statement, Store, StoreError, Write, side::Revocations};
 use async_trait::async_trait;
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},
@@ -19,6 +21,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use futures::FutureExt;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use std::{
@@ -169,11 +172,51 @@ pub(crate) fn issuer(keys: IssuerKeys) -> Issuer {
     }
 }
 
-/// An authenticator for one issuer.
+/// An authenticator for one issuer, of whose people nobody is revoked.
 pub(crate) fn authenticator(issuer: Issuer, clock: &Arc<TestClock>, people: &Arc<TestPeople>) -> Arc<Authenticator> {
+    authenticator_that_refuses(revoked(clock), issuer, clock, people)
+}
+
+/// An authenticator for one issuer.
+pub(crate) fn authenticator_that_refuses(
+    revoked: Arc<Revoked>,
+    issuer: Issuer,
+    clock: &Arc<TestClock>,
+    people: &Arc<TestPeople>,
+) -> Arc<Authenticator> {
     let people: Arc<dyn People> = Arc::<TestPeople>::clone(people);
+    let shared: Arc<dyn Clock> = Arc::<TestClock>::clone(clock);
+    Arc::new(Authenticator::new(vec![issuer], Registration::new(people), revoked, shared))
+}
+
+/// Nobody is revoked yet, and what is revoked is kept in memory alone.
+pub(crate) fn revoked(clock: &Arc<TestClock>) -> Arc<Revoked> {
     let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(clock);
-    Arc::new(Authenticator::new(vec![issuer], Registration::new(people), clock))
+    Revoked::load(Revocations::new(Arc::new(NoStore)), clock).now_or_never().unwrap().unwrap()
+}
+
+/// Holds nothing and is content with everything.
+struct NoStore;
+
+#[async_trait]
+impl Store for NoStore {
+    async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError> {
+        Ok(statements.iter().map(|_| Vec::new()).collect())
+    }
+
+    async fn write(&self, _: Vec<Write>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn write_durably(&self, _: Vec<Write>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
 }
 
 /// One that accepts tokens of [`CLERK`] by its PEM.

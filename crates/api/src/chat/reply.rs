@@ -3,6 +3,7 @@
 use super::Awaited;
 use crate::{
     Api,
+    auth::revoked::Watch,
     conversations::shown_title,
     problem::{Code, Problem},
 };
@@ -61,6 +62,7 @@ pub(super) struct Watched {
 /// A request that waits for a reply.
 pub(super) struct Waiting {
     pub(super) watched: Watched,
+    sign_in: Watch,
     changes: Option<Box<dyn Listener>>,
     deltas: Option<Box<dyn Listener>>,
     interval: Interval,
@@ -69,13 +71,14 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Listens first, so that nothing is missed between looking and listening.
-    pub(super) async fn new(api: &Api, awaited: &Awaited, asked_at: Position) -> Self {
+    pub(super) async fn new(api: &Api, awaited: &Awaited, asked_at: Position, sign_in: Watch) -> Self {
         // Without a bell there is still the clock.
         let changes = api.bus.listen(&Topic::Changes).await.ok();
         let mut interval = interval(LOOK_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             watched: Watched { api: api.clone(), awaited: awaited.clone(), asked_at },
+            sign_in,
             changes,
             deltas: None,
             interval,
@@ -106,6 +109,7 @@ impl Waiting {
                 () = self.watched.api.shutdown.cancelled() => {
                     return Err(Problem::new(Code::ShuttingDown, "The server stops. Ask again with the same key."));
                 }
+                () = self.sign_in.revoked() => return Err(Problem::auth_required()),
                 () = tokio::time::sleep_until(self.deadline) => {
                     return Err(Problem::new(Code::TimedOut, "The reply takes too long. Ask again with the same key."));
                 }

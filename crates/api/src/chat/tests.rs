@@ -8,12 +8,12 @@ use crate::{
 use advisor_bus::{BusMessage, Delta, Topic};
 use advisor_commands::ConversationCommand;
 use advisor_events::conversation::ReplyFailure;
-use advisor_projections::Draft;
+use advisor_projections::{Draft, side::revocations::Subject};
 use axum::body::Body;
 use futures::StreamExt;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -212,6 +212,37 @@ async fn a_server_that_stops_says_how_to_wait_on() {
     assert_eq!(answer.body["commandId"], json!("k"));
     assert!(answer.body["conversationId"].is_string());
     assert!(answer.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn whose_session_ends_while_they_wait_is_signed_out_and_may_wait_on_after_signing_in() {
+    let app = TestApi::with_advisors().await;
+    let chat = app.ask(ANA, Request::post("/api/chat").header("idempotency-key", "k"), Some(said("Hi")));
+    let sign_out = async {
+        app.awaited_reply(ANA).await;
+        app.api.revoked.revoke(Subject::Session(format!("sess_{ANA}"))).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(chat, sign_out);
+    assert_eq!((answer.status, &answer.body["error"]), (StatusCode::UNAUTHORIZED, &json!("AUTH_REQUIRED")));
+    assert_eq!(answer.body["commandId"], json!("k"));
+    assert!(answer.body["conversationId"].is_string());
+}
+
+#[tokio::test]
+async fn text_ends_uncleanly_when_its_session_does() {
+    let app = TestApi::with_advisors().await;
+    let heard = watch::Sender::new(0);
+    let worker = async {
+        let (conversation, reply) = app.awaited_reply(ANA).await;
+        app.start_reply(&conversation, &reply, 1).await;
+        app.say(&conversation, &reply, 1, "Hel").await;
+        heard.subscribe().wait_for(|bytes| *bytes > 0).await.unwrap();
+        app.api.revoked.revoke(Subject::Session(format!("sess_{ANA}"))).await.unwrap();
+    };
+    let cut = async { tokio::time::timeout(Duration::from_secs(10), streamed(&app, &heard)).await };
+    let (streamed, ()) = tokio::join!(cut, worker);
+    let streamed = streamed.expect("it ends long before its time is over");
+    assert_eq!((streamed.text.as_str(), streamed.whole), ("Hel", false));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use super::{
     telling::tell_advisors,
     view::Views,
 };
+use crate::auth::revoked::Watch;
 use advisor_eventlog::Position;
 use advisor_events::{Clock, Timestamp};
 use advisor_projections::Query;
@@ -46,6 +47,8 @@ pub(crate) struct Beginning {
     pub(crate) onlooker: Onlooker,
     /// When the viewer's token ends.
     pub(crate) expires_at: Option<Timestamp>,
+    /// Tells when the viewer's sign-in is revoked.
+    pub(crate) sign_in: Option<Watch>,
     pub(crate) admission: Option<Admission>,
     pub(crate) watched: Vec<Watched>,
 }
@@ -79,6 +82,7 @@ pub(crate) struct Connection {
     heartbeat: Duration,
     onlooker: Onlooker,
     expires_at: Option<Timestamp>,
+    sign_in: Option<Watch>,
     _admission: Option<Admission>,
     hash: QuerySetHash,
     watched: Vec<Watched>,
@@ -105,6 +109,7 @@ enum Phase {
 /// What a stream was woken for.
 enum Woken {
     Shutdown,
+    Revoked,
     Moved,
     Heard(Heard),
     Time,
@@ -135,7 +140,8 @@ struct ChangeOfRow<'a> {
 impl Connection {
     /// Follows the feeds first and reads after that, so that nothing falls between the two.
     pub(crate) async fn begin(beginning: Beginning, from: From) -> Result<Self, NotBegun> {
-        let Beginning { hub, views, clock, shutdown, heartbeat, onlooker, expires_at, admission, watched } = beginning;
+        let Beginning { hub, views, clock, shutdown, heartbeat, onlooker, expires_at, sign_in, admission, watched } =
+            beginning;
         let queries: Vec<_> = watched.iter().map(|watched| watched.query.clone()).collect();
         let mut stream = Self {
             followed: hub.follow(onlooker.user_id.as_ref()),
@@ -148,6 +154,7 @@ impl Connection {
             heartbeat,
             onlooker,
             expires_at,
+            sign_in,
             _admission: admission,
             watched,
             position: Position::START,
@@ -212,6 +219,7 @@ impl Connection {
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Woken::Shutdown,
+            () = revoked(self.sign_in.as_ref()) => Woken::Revoked,
             () = self.followed.moved(), if self.read_again_at.is_none() => Woken::Moved,
             heard = self.replies.wait() => Woken::Heard(heard),
             () = tokio::time::sleep_until(until) => Woken::Time,
@@ -236,6 +244,7 @@ impl Connection {
                 self.frames.retry(super::reconnect_after());
                 self.end(ResetReason::Shutdown);
             }
+            Woken::Revoked => self.end(ResetReason::Session),
             Woken::Moved => self.go_on().await,
             Woken::Heard(heard) => self.hear(heard).await,
             Woken::Time => {
@@ -432,6 +441,14 @@ impl Connection {
 
     fn id(&self) -> EventId {
         EventId { generation: self.generation, position: self.position, hash: self.hash }
+    }
+}
+
+/// Returns when the sign-in is revoked; never, where there is none.
+async fn revoked(sign_in: Option<&Watch>) {
+    match sign_in {
+        Some(watch) => watch.revoked().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -46,7 +46,8 @@ pub struct Revocations {
 }
 
 impl Revocations {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+    /// Those in this store, which has their table.
+    pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 

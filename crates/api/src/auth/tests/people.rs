@@ -1,8 +1,12 @@
 //! Registration on first sight, plans, remembered tokens, and the program as its own issuer.
 
 use super::*;
-use crate::auth::own_issuer::{OwnIssuerError, TokenRequest};
+use crate::auth::{
+    own_issuer::{OwnIssuerError, TokenRequest},
+    test_issuer::authenticator_that_refuses,
+};
 use advisor_events::{Clock, Timestamp, UserId};
+use advisor_projections::side::revocations::Subject;
 use std::os::unix::fs::PermissionsExt;
 
 #[tokio::test]
@@ -22,6 +26,43 @@ async fn a_deleted_person_is_401_with_a_token_that_is_still_good() {
     people.deleted.lock().unwrap().insert("user_ana".to_owned());
     let router = router(&clerk_authenticator(&clock, &people));
     assert_eq!(read(router, bearer(&CLERK.token(&claims()))).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_token_that_was_let_in_is_401_once_its_session_or_its_person_is_revoked() {
+    for subject in [Subject::Session("sess_1".to_owned()), Subject::Person("user_ana".into())] {
+        let (clock, people) = (TestClock::new(), Arc::new(TestPeople::default()));
+        let revoked = test_issuer::revoked(&clock);
+        let issuer = issuer(IssuerKeys::from_pem(&CLERK.public_pem()).unwrap());
+        let router = router(&authenticator_that_refuses(Arc::clone(&revoked), issuer, &clock, &people));
+        let known = CLERK.token(&claims());
+        assert_eq!(read(router.clone(), bearer(&known)).await.0, StatusCode::OK);
+
+        revoked.revoke(subject).await.unwrap();
+
+        let unknown = CLERK.token(&claims_with(json!({"exp": NOW + 50})));
+        let of_others = CLERK.token(&claims_with(json!({"sub": "user_bo", "sid": "sess_2"})));
+        for (token, status) in [(known, BAD), (unknown, BAD), (of_others, GOOD)] {
+            assert_eq!(read(router.clone(), bearer(&token)).await.0, status);
+        }
+        assert_eq!(*people.calls.lock().unwrap(), ["register user_ana free", "register user_bo free"]);
+    }
+}
+
+#[tokio::test]
+async fn who_was_registered_an_hour_ago_is_looked_for_again() {
+    let (clock, people) = (TestClock::new(), Arc::new(TestPeople::default()));
+    let router = router(&clerk_authenticator(&clock, &people));
+    let let_in = async |seconds: i64| {
+        let times = json!({"iat": NOW + seconds, "nbf": NOW + seconds, "exp": NOW + seconds + 60});
+        read(router.clone(), bearer(&CLERK.token(&claims_with(times)))).await.0
+    };
+    assert_eq!(let_in(0).await, StatusCode::OK);
+    people.deleted.lock().unwrap().insert("user_ana".to_owned());
+    clock.advance(3_599);
+    assert_eq!(let_in(3_599).await, StatusCode::OK);
+    clock.advance(1);
+    assert_eq!(let_in(3_600).await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{live::Hub, test_api::TestApi};
 use advisor_bus::{Bus, BusError, BusMessage, Listener, Topic};
+use advisor_projections::side::revocations::Subject;
 use async_trait::async_trait;
 use http::{StatusCode, header};
 use serde_json::json;
@@ -99,6 +100,26 @@ async fn the_streams_of_a_person_who_is_deleted_end() {
     delete_user(&test, "ana").await;
     assert_eq!(own.end().await, "session");
     assert_eq!(public.end().await, "session");
+}
+
+#[tokio::test]
+async fn the_streams_of_a_revoked_session_or_person_end_and_no_others() {
+    let test = TestApi::start().await;
+    let mut streams = Vec::new();
+    for user in ["ana", "bo", "cy"] {
+        let mut stream = Watcher::of(&test, user, &["/api/advisors"]).await;
+        stream.next().await.unwrap();
+        streams.push(stream);
+    }
+    let [ana, bo, cy] = &mut streams[..] else { panic!("three streams") };
+    test.api.revoked.revoke(Subject::Session("sess_ana".to_owned())).await.unwrap();
+    assert_eq!(ana.end().await, "session");
+    test.api.revoked.revoke(Subject::Person("bo".into())).await.unwrap();
+    assert_eq!(bo.end().await, "session");
+    public_advisor(&test, "robin", "Coach").await;
+    cy.agree(&test, "cy").await;
+    let Err(answer) = Watcher::try_of(&test, "ana", &["/api/advisors"]).await else { panic!("ana is signed out") };
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
