@@ -178,6 +178,42 @@ async fn a_server_is_ready_and_ends_with_0_soon_after_sigterm() {
     assert!(files.len() > 4 && !files.iter().any(open), "every file is closed: {files:?}");
 }
 
+#[tokio::test]
+async fn what_the_read_models_have_consumed_is_compared_with_the_log() {
+    let mut server = Server::start();
+    let user = server.client("ana", &[]);
+    let renamed = |title: usize| json!({"title": title.to_string()});
+    for title in 0..3 {
+        user.command("StartConversation", &renamed(title)).await;
+    }
+    let found: Value = serde_json::from_str(&stdout(&server.advisor(&["verify"]))).unwrap();
+    let events = lines(&stdout(&server.advisor(&["events", "tail"])));
+    assert_eq!(found["difference"], Value::Null, "{found}");
+    assert_eq!(found["consumed"], found["logged"]);
+    assert_eq!(found["consumed"]["events"], events.len());
+    assert_eq!(found["position"], events.last().unwrap()["position"]);
+
+    // Somebody takes an event out of the log, below the programs that guard it.
+    server.terminate();
+    let lost = events[events.len() - 2]["position"].as_u64().unwrap();
+    remove_event(&server.data_dir(), lost);
+    server.start_again();
+    let output = server.advisor(&["verify"]);
+    let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("differ from the log"), "{}", stderr(&output));
+    assert_eq!(found["consumed"]["events"].as_u64().unwrap(), found["logged"]["events"].as_u64().unwrap() + 1);
+}
+
+/// With Python's SQLite, since nobody else has the file open.
+fn remove_event(data_dir: &std::path::Path, position: u64) {
+    let program = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+                   db.execute('delete from events where position = ?', (int(sys.argv[2]),)); db.commit()";
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", program]).arg(data_dir.join("log.db")).arg(position.to_string());
+    assert!(python.status().unwrap().success());
+}
+
 #[test]
 fn the_description_and_the_version_are_printed() {
     let directory = tempfile::tempdir().unwrap();

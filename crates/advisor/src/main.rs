@@ -16,6 +16,7 @@ mod serve;
 mod system_clock;
 mod token;
 mod users;
+mod verify;
 mod version;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +42,8 @@ enum Command {
     /// Look after the people of a running server.
     #[command(subcommand)]
     Users(users::Users),
+    /// Compare what the read models have consumed with the log.
+    Verify(verify::Args),
     /// Show, check or explain the configuration.
     #[command(subcommand)]
     Config(config_command::ConfigCommand),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Events(command) => events::run(&command),
         Command::Users(command) => users::run(&command),
+        Command::Verify(args) => verify::run(&args),
         Command::Config(command) => config_command::run(&command),
         Command::Openapi => openapi::run(),
         Command::Errors => errors::run(),

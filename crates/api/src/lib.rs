@@ -28,6 +28,7 @@ mod test_api;
 #[cfg(test)]
 mod test_talk;
 mod users;
+mod verification;
 
 pub use health::{Check, CheckFailed};
 pub use layers::RequestId;
@@ -105,12 +106,12 @@ pub fn router(api: &Api) -> Router {
     layers::surround(router, &api.settings)
 }
 
-/// The operators' listener: health, metrics, the log's events, erasing people.
+/// The operators' listener: health, metrics, the log's events, erasing people, verifying.
 pub fn admin_router(api: &Api, measurements: PrometheusHandle, access: LogAccess) -> Router {
     let (router, _) = health::router().split_for_parts();
     let router = router.with_state(api.clone());
     let router = router.merge(health::metrics_router(measurements)).merge(events::router(access));
-    layers::surround_without_browsers(router.merge(users::router(api.clone())))
+    layers::surround_without_browsers(router.merge(users::router(api.clone())).merge(verification::router(api.clone())))
 }
 
 /// Every resource in one list: a route that is not here does not exist.

@@ -3,7 +3,7 @@
 //! A generation is a file of its own, `generation-<number>.db`. The side store says which one lives.
 
 use crate::{
-    Query, SideStore, SqliteStore, Store, StoreError, changes, checkpoint,
+    Query, SideStore, SqliteStore, Store, StoreError, changes, checkpoint, consumption,
     projection::{self, all},
     reader::{Progress, State},
     sqlite::SqliteOptions,
@@ -76,7 +76,8 @@ impl Generation {
     /// Opens a generation's file, and makes it if it is not there.
     pub async fn open(number: u64, options: SqliteOptions) -> Result<Self, StoreError> {
         let tables = all().into_iter().flat_map(|projection| projection.table().create());
-        let others = changes::CREATE.into_iter().chain([checkpoint::CREATE]).map(str::to_owned);
+        let others =
+            changes::CREATE.into_iter().chain([checkpoint::CREATE]).chain(consumption::CREATE).map(str::to_owned);
         let store = SqliteStore::open(options, tables.chain(others).collect()).await?;
         Self::over(number, Arc::new(store)).await
     }

@@ -9,6 +9,7 @@
 pub mod advisors;
 pub mod changes;
 pub mod checkpoint;
+pub mod consumption;
 pub mod conversations;
 pub mod deletions;
 pub mod generations;
@@ -29,6 +30,7 @@ pub mod statements;
 pub mod store;
 pub mod table;
 pub mod users;
+pub mod verification;
 
 pub use changes::Changed;
 pub use generations::{Generation, Generations};

@@ -1,6 +1,8 @@
 //! The registry of every text of SQL that this crate sends, so that one test can prepare them all on an engine.
 
-use crate::{advisors, changes, conversations, deletions, messages, projection::all, replies, side, users};
+use crate::{
+    advisors, changes, consumption, conversations, deletions, messages, projection::all, replies, side, users,
+};
 
 /// Every text, each once, in no order that means anything.
 pub fn all_statements() -> Vec<String> {
@@ -14,7 +16,8 @@ pub fn all_statements() -> Vec<String> {
         changes::statements(),
         side::statements(),
     ];
-    let queries = queries.into_iter().flatten().map(|statement| statement.sql.into_owned());
+    let queries =
+        queries.into_iter().flatten().chain(consumption::statements()).map(|statement| statement.sql.into_owned());
     let tables = all().into_iter().flat_map(|projection| projection.table().texts());
     let mut texts: Vec<String> = queries.chain(tables).collect();
     texts.sort_unstable();
@@ -25,7 +28,12 @@ pub fn all_statements() -> Vec<String> {
 /// What makes every table that these texts name; doing it twice changes nothing.
 pub fn all_tables() -> Vec<String> {
     let tables = all().into_iter().flat_map(|projection| projection.table().create());
-    let others = changes::CREATE.into_iter().chain([crate::checkpoint::CREATE]).chain(side::CREATE).map(str::to_owned);
+    let others = changes::CREATE
+        .into_iter()
+        .chain([crate::checkpoint::CREATE])
+        .chain(consumption::CREATE)
+        .chain(side::CREATE)
+        .map(str::to_owned);
     tables.chain(others).collect()
 }
 

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     StoreError, changes,
     checkpoint::{self, Checkpoint},
+    consumption::{self, Consumption},
     reader::State,
     rows::Rows,
     store::{Value, Write},
@@ -28,6 +29,7 @@ pub const CHANGES_IN_MESSAGE_MAX: usize = 500;
 pub(super) struct Follow<'a> {
     parts: &'a RunnerParts,
     checkpoint: Checkpoint,
+    consumption: Consumption,
     source: Source,
     rows: Rows,
     retention: Retention,
@@ -38,6 +40,7 @@ pub(super) struct Follow<'a> {
 struct Writing {
     written: BoxFuture<'static, Result<(), StoreError>>,
     to: Checkpoint,
+    consumption: Consumption,
     changes: Vec<Change>,
     is_caught_up: bool,
 }
@@ -60,6 +63,7 @@ impl<'a> Follow<'a> {
             rows: Rows::default(),
             retention: Retention::load(&parts.limits, store).await?,
             writing: None,
+            consumption: consumption::load(store).await?,
             checkpoint,
         };
         // A commit whose answer was lost is told now.
@@ -112,9 +116,12 @@ impl<'a> Follow<'a> {
         } else if batch.is_caught_up {
             to.changes_after = Some(to.position);
         }
+        let consumed = batch.events.iter().map(|event| (event.fact.position, event.id));
+        let (consumption, consuming) = consumption::advance(self.consumption, consumed);
+        steps.extend(consuming);
         steps.insert(0, checkpoint::advance(&self.checkpoint, &to));
         let written = async move { store.write(steps).await }.boxed();
-        self.writing = Some(Writing { written, to, changes, is_caught_up: batch.is_caught_up });
+        self.writing = Some(Writing { written, to, consumption, changes, is_caught_up: batch.is_caught_up });
         Ok(())
     }
 
@@ -139,6 +146,7 @@ impl<'a> Follow<'a> {
             table.committed(self.parts.limits.rows_cached_max);
         }
         let from = std::mem::replace(&mut self.checkpoint, writing.to);
+        self.consumption = writing.consumption;
         self.tell(writing.is_caught_up.then_some(State::Live));
         if from.changes_after.is_some() && from.position < self.checkpoint.position {
             self.ring(from.position, writing.changes).await;
