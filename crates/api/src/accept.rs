@@ -1,22 +1,35 @@
-//! Our own accept loop: a limit on connections, time-outs for headers, idleness and slow readers, and an
-//! orderly end. `axum::serve` has none of the first three.
+//! Our own accept loop: a limit on connections, time-outs for headers, idleness and slow readers, heads that
+//! are judged before anybody reads them, and an orderly end. `axum::serve` has none of the first four.
 
+mod guard;
+mod head;
 mod stall;
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use crate::{layers, problem::Problem};
+use axum::{Extension, Router, body::Body};
+use guard::{HeadGuard, Last, LastRequest};
+use head::{HeadFault, HeadLimits};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use stall::StallTimeout;
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
 
 /// Most bytes of an answer that wait for a client to read, but for the last piece.
 pub const CONNECTION_BUFFER_BYTES_MAX: usize = 128 * 1024;
@@ -110,6 +123,7 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 async fn serve(listener: impl Listen, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
+    let doors = Doors::new(router);
     let mut back_off = BACK_OFF_MIN;
     loop {
         let slot = tokio::select! {
@@ -123,9 +137,9 @@ async fn serve(listener: impl Listen, router: Router, limits: AcceptLimits, shut
         match accepted {
             Ok(stream) => {
                 back_off = BACK_OFF_MIN;
-                let (router, shutdown) = (router.clone(), shutdown.clone());
+                let (doors, shutdown) = (doors.clone(), shutdown.clone());
                 connections.spawn(async move {
-                    connection(stream, router, limits, shutdown).await;
+                    connection(stream, doors, limits, shutdown).await;
                     drop(slot);
                 });
             }
@@ -154,7 +168,41 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection<S>(stream: S, router: Router, limits: AcceptLimits, shutdown: CancellationToken)
+/// Where a request goes.
+#[derive(Clone)]
+struct Doors {
+    router: Router,
+    /// Answers what has no head that could be taken.
+    refusing: Router,
+}
+
+impl Doors {
+    fn new(router: Router) -> Self {
+        Self { router, refusing: layers::observed(Router::new().fallback(refuse_head)) }
+    }
+
+    /// The answer to a request; to the last one of a connection, one that closes it.
+    async fn answer(self, mut request: Request<Incoming>, last: Option<Last>) -> Response<Body> {
+        let router = match last {
+            Some(Last::Refused(fault)) => {
+                request.extensions_mut().insert(fault);
+                self.refusing
+            }
+            Some(Last::Unmeasured) | None => self.router,
+        };
+        let Ok(mut response) = router.oneshot(request.map(Body::new)).await;
+        if last.is_some() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+async fn refuse_head(Extension(fault): Extension<HeadFault>) -> Problem {
+    fault.into()
+}
+
+async fn connection<S>(stream: S, doors: Doors, limits: AcceptLimits, shutdown: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -165,8 +213,15 @@ where
         .max_headers(limits.headers_max)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .max_header_size(limits.header_bytes_max);
-    let io = TokioIo::new(StallTimeout::new(stream, limits.write_timeout));
-    let serving = builder.serve_connection(io, TowerToHyperService::new(router));
+    let (last, requests) = (LastRequest::default(), AtomicU64::new(0));
+    let head = HeadLimits { bytes_max: limits.header_bytes_max, headers_max: limits.headers_max };
+    let stream = HeadGuard::new(StallTimeout::new(stream, limits.write_timeout), head, last.clone());
+    let service = service_fn(move |request| {
+        let last = last.is(requests.fetch_add(1, Ordering::Relaxed));
+        let answer = doors.clone().answer(request, last);
+        async { Ok::<_, Infallible>(answer.await) }
+    });
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -180,5 +235,7 @@ where
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -40,12 +40,17 @@ struct Panicked(String);
 
 /// Puts everything around a router whose routes are complete.
 pub(crate) fn surround(router: Router, settings: &Settings) -> Router {
-    inner(router).layer(cors(&settings.allowed_origins)).layer(from_fn(observe))
+    observed(inner(router).layer(cors(&settings.allowed_origins)))
 }
 
 /// The same for a listener that no browser talks to.
 pub(crate) fn surround_without_browsers(router: Router) -> Router {
-    inner(router).layer(from_fn(observe))
+    observed(inner(router))
+}
+
+/// What every answer has, whoever gives it: request id, measurement, headers.
+pub(crate) fn observed(router: Router) -> Router {
+    router.layer(from_fn(observe))
 }
 
 fn inner(router: Router) -> Router {

@@ -10,6 +10,8 @@ mod conversations;
 mod docs;
 pub mod events;
 pub mod extract;
+#[cfg(test)]
+mod fuzz;
 mod health;
 mod layers;
 pub mod limits;

@@ -54,7 +54,7 @@ async fn too_many_or_too_large_headers_are_431() {
         let mut client = server.connect().await;
         client.write_all(request.as_bytes()).await.unwrap();
         let answer = read_to_end(&mut client).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        check_refusal(&answer, 431, "HEADERS_TOO_LARGE");
     }
 }
 
@@ -67,12 +67,43 @@ async fn what_is_no_http_is_400_and_the_end_of_the_connection() {
         "GET / HTTP/1.1\r\nhost: x\r\nx-nul: a\0b\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
         "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: nonsense\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ] {
         let mut client = server.connect().await;
         client.write_all(request.as_bytes()).await.unwrap();
         let answer = read_to_end(&mut client).await;
-        assert!(answer.starts_with("HTTP/1.1 400"), "{request:?}: {answer}");
+        check_refusal(&answer, 400, "MALFORMED_REQUEST");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{request:?}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn a_head_that_is_refused_takes_nothing_from_the_requests_before_it() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    let posted = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc";
+    let waiting = "GET /waiting HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.write_all(format!("{posted}{waiting}nonsense\r\n\r\n{posted}").as_bytes()).await.unwrap();
+    server.entered.notified().await;
+    server.go_on.notify_one();
+    let answer = read_to_end(&mut client).await;
+    let statuses: Vec<&str> = answer.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(statuses, ["200", "200", "400"], "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_whose_end_is_told_in_chunks_is_the_last_of_its_connection() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    let next = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    let chunked = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    client.write_all(format!("{next}{chunked}{next}").as_bytes()).await.unwrap();
+    let answer = read_to_end(&mut client).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
+    assert_eq!(answer.matches("connection: close").count(), 1, "{answer}");
 }
 
 #[tokio::test]
@@ -169,7 +200,7 @@ impl Server {
                 let dropped = Dropped(cut);
                 Body::from_stream(futures::stream::repeat(vec![b'x'; 65_536]).map(move |chunk| {
                     let _alive = &dropped;
-                    Ok::<_, std::convert::Infallible>(chunk)
+                    Ok::<_, Infallible>(chunk)
                 }))
             }
         };
@@ -195,6 +226,22 @@ fn limits() -> AcceptLimits {
         write_timeout: Duration::from_millis(300),
         ..AcceptLimits::default()
     }
+}
+
+/// A refusal is an answer like any other.
+fn check_refusal(answer: &str, status: u16, code: &str) {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    for header in [
+        "content-type: application/problem+json",
+        "x-request-id: ",
+        "x-content-type-options: nosniff",
+        "connection: close",
+    ] {
+        assert!(head.contains(header), "{header}: {answer}");
+    }
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&body["status"], &body["code"]), (&status.into(), &code.into()), "{answer}");
 }
 
 async fn read_some(client: &mut TcpStream) -> String {

@@ -56,6 +56,10 @@ codes! {
     AmbiguousAuthorization = "AMBIGUOUS_AUTHORIZATION", BAD_REQUEST, "Ambiguous authorization",
         "Send one token, in the header or in the cookie.";
 
+    /// The head of the request is no HTTP/1, names no host, or tells the body's length in two ways.
+    MalformedRequest = "MALFORMED_REQUEST", BAD_REQUEST, "Malformed request";
+    /// The first line and the headers are larger than the limit, or too many.
+    HeadersTooLarge = "HEADERS_TOO_LARGE", REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large";
     /// The body is no JSON: broken text, bytes that are no UTF-8, a lone surrogate, a key twice, too deep.
     InvalidJson = "INVALID_JSON", BAD_REQUEST, "Invalid JSON",
         "Mend the body.";
