@@ -2,6 +2,8 @@
 
 mod body;
 pub(crate) mod cursor;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod headers;
 pub mod json;
 mod query;

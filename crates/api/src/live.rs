@@ -8,6 +8,8 @@
 pub(crate) mod connection;
 pub(crate) mod deltas;
 pub(crate) mod frame;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod hub;
 pub(crate) mod id;
 mod moves;

@@ -1,6 +1,8 @@
 //! Who is mentioned in a text: `POST /api/mentions`.
 
 mod find;
+#[cfg(test)]
+mod fuzz;
 
 pub(crate) use find::may_mention;
 

@@ -72,8 +72,7 @@ impl Issuer {
     /// What the token says, once its signature and every rule hold.
     pub async fn verify(&self, token: &Parsed<'_>, now: Timestamp) -> Result<Verified, TokenFault> {
         let key = self.keys.find(token.key_id.as_deref()).await?;
-        let genuine = jsonwebtoken::crypto::verify(token.signature, token.signed.as_bytes(), &key, Algorithm::RS256);
-        if !genuine.unwrap_or(false) {
+        if !is_genuine(token.signed.as_bytes(), token.signature, &key) {
             return Err(TokenFault::Signature);
         }
         self.check(token.claims(), now)
@@ -137,4 +136,9 @@ impl Issuer {
         }
         Err(TokenFault::Claim("azp"))
     }
+}
+
+/// Whether `signature` (in base64url) is the key's, by RS256.
+pub(super) fn is_genuine(signed: &[u8], signature: &str, key: &DecodingKey) -> bool {
+    jsonwebtoken::crypto::verify(signature, signed, key, Algorithm::RS256).unwrap_or(false)
 }

@@ -1,8 +1,10 @@
 //! Which requests are let in: the rows 1 to 17 of the table of attacks, through the extractors.
 
+mod fuzz;
 mod keys;
 mod people;
 mod registered;
+mod vectors;
 
 use super::test_issuer::{
     ATTACKER, CLERK, NOW, TestClock, TestPeople, claims, claims_with, clerk_authenticator, issuer,

@@ -57,9 +57,9 @@ codes! {
         "Send one token, in the header or in the cookie.";
 
     /// The head of the request is no HTTP/1, names no host, or tells the body's length in two ways.
-    MalformedRequest = "MALFORMED_REQUEST", BAD_REQUEST, "Malformed request";
+    MalformedRequest = "MALFORMED_REQUEST", BAD_REQUEST, "Malformed request", "Send HTTP/1.1 with one `Host`, and one `Content-Length` or chunks.";
     /// The first line and the headers are larger than the limit, or too many.
-    HeadersTooLarge = "HEADERS_TOO_LARGE", REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large";
+    HeadersTooLarge = "HEADERS_TOO_LARGE", REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large", "Send fewer or shorter headers, or a shorter path.";
     /// The body is no JSON: broken text, bytes that are no UTF-8, a lone surrogate, a key twice, too deep.
     InvalidJson = "INVALID_JSON", BAD_REQUEST, "Invalid JSON",
         "Mend the body.";

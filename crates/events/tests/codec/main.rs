@@ -1,9 +1,10 @@
 //! Proves that events come back from their bytes as they went in, that a person's words never leave in
 //! the clear, and that each way in which bytes can be wrong is told from the others.
 
-#![expect(clippy::unwrap_used, reason = "A test that can't go on says where and ends.")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "A test that can't go on says where and ends.")]
 
 mod arbitrary;
+mod fuzz;
 
 use advisor_events::{
     Actor, DecodeError, EncodeError, Encoded, Event, Metadata, PersonKey, SealContext, StreamName, Timestamp,

@@ -219,7 +219,7 @@ struct Answer {
     silent_until: Instant,
     end: Instant,
     limits: CallLimits,
-    ready: VecDeque<ModelEvent>,
+    ready: VecDeque<Result<ModelEvent, ModelError>>,
     usage: Option<Usage>,
     finish: Option<String>,
     over: bool,
@@ -236,24 +236,19 @@ impl Answer {
     async fn next(&mut self) -> Option<Result<ModelEvent, ModelError>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
-                return Some(Ok(event));
+                return Some(event);
             }
             if self.over {
                 return None;
             }
-            match self.advance().await {
-                Ok(Progress::More) => {}
-                Ok(Progress::Over(ended)) => {
-                    self.over = true;
-                    if let Err(error) = self.finish(ended) {
-                        return Some(Err(error));
-                    }
-                }
-                Err(error) => {
-                    self.over = true;
-                    return Some(Err(error));
-                }
-            }
+            let ended = match self.advance().await {
+                Ok(Progress::More) => continue,
+                Ok(Progress::Over(ended)) => self.finish(ended),
+                Err(error) => Err(error),
+            };
+            self.over = true;
+            // An error comes last, behind the text that came before it.
+            self.ready.extend(ended.err().map(Err));
         }
     }
 
@@ -294,7 +289,7 @@ impl Answer {
         let piece = Piece::read(data)?;
         // What comes after the finish is usage, or a repeat.
         if self.finish.is_none() && !piece.text.is_empty() {
-            self.ready.push_back(ModelEvent::Text(piece.text));
+            self.ready.push_back(Ok(ModelEvent::Text(piece.text)));
         }
         self.usage = piece.usage.or(self.usage);
         self.finish = self.finish.take().or(piece.finish);
@@ -304,11 +299,13 @@ impl Answer {
     /// With a finish reason the text is whole, however the connection ended; without one it is not.
     fn finish(&mut self, ended: Result<(), ModelError>) -> Result<(), ModelError> {
         let Some(reason) = self.finish.take() else { return ended };
-        self.ready.extend(self.usage.take().map(ModelEvent::Usage));
-        self.ready.push_back(ModelEvent::Finished { reason });
+        self.ready.extend(self.usage.take().map(|usage| Ok(ModelEvent::Usage(usage))));
+        self.ready.push_back(Ok(ModelEvent::Finished { reason }));
         Ok(())
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;
