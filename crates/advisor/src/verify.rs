@@ -22,12 +22,11 @@ async fn verify(server: &AdminClient) -> Result<()> {
     let text = server.request(Method::GET, &["admin", "verification"], &[]).await?.text().await?;
     output::line(&text)?;
     let found: Value = serde_json::from_str(&text)?;
-    let difference = &found["difference"];
-    if !difference.is_null() {
+    if let Some(difference) = found.get("difference").filter(|difference| !difference.is_null()) {
         bail!(
             "the read models differ from the log at position {}: fill them anew (stop the server, remove the \
              generation's file, start it)",
-            difference["position"]
+            difference.get("position").unwrap_or(&Value::Null)
         );
     }
     Ok(())
