@@ -6,6 +6,7 @@ use crate::{
     Query, SideStore, SqliteStore, Store, StoreError, changes, checkpoint, consumption,
     projection::{self, all},
     reader::{Progress, State},
+    refolding,
     sqlite::SqliteOptions,
     store::{Row, Statement, Value, Write},
 };
@@ -15,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
 /// One complete set of read-model tables. Cloning is cheap.
 #[derive(Clone)]
@@ -26,6 +27,10 @@ struct Inner {
     store: Arc<dyn Store>,
     progress: watch::Sender<Progress>,
     stall: Mutex<Option<Stall>>,
+    /// Where its file lies.
+    directory: Option<PathBuf>,
+    /// Held by who keeps a scratch copy of it.
+    scratch: AsyncMutex<()>,
 }
 
 /// The read side stood `here` for too long while the log had an event at `target`.
@@ -55,7 +60,9 @@ impl Generations {
         let number = live.unwrap_or(1);
         let path = file(directory, number);
         // A process may have died while it filled another one, or before it removed the one before.
-        remove_others(directory, &path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        remove_others(directory, &path)
+            .and_then(|()| refolding::remove_leftovers(directory))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let generation = Generation::open(number, options(path.clone())).await?;
         if generation.layout().await? == projection::layout() {
             if live.is_none() {
@@ -78,17 +85,30 @@ impl Generation {
         let tables = all().into_iter().flat_map(|projection| projection.table().create());
         let others =
             changes::CREATE.into_iter().chain([checkpoint::CREATE]).chain(consumption::CREATE).map(str::to_owned);
+        let directory = options.path.parent().map(Path::to_owned);
         let store = SqliteStore::open(options, tables.chain(others).collect()).await?;
-        Self::over(number, Arc::new(store)).await
+        Self::at(directory, number, Arc::new(store)).await
     }
 
     /// A generation in a store whose tables are there.
+    #[cfg(test)]
     pub(crate) async fn over(number: u64, store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        Self::at(None, number, store).await
+    }
+
+    async fn at(directory: Option<PathBuf>, number: u64, store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let begin = Statement::new(checkpoint::BEGIN, vec![number.into(), projection::layout().into()]);
         store.write(vec![Write::Run(begin)]).await?;
         let position = checkpoint::load(store.as_ref()).await?.position;
         let progress = watch::Sender::new(Progress { generation: number, position, state: State::CatchingUp });
-        Ok(Self(Arc::new(Inner { number, store, progress, stall: Mutex::new(None) })))
+        Ok(Self(Arc::new(Inner {
+            number,
+            store,
+            progress,
+            stall: Mutex::new(None),
+            directory,
+            scratch: AsyncMutex::new(()),
+        })))
     }
 
     /// Its number: part of every position that a live client resumes from.
@@ -111,6 +131,16 @@ impl Generation {
 
     pub(crate) fn stall(&self) -> &Mutex<Option<Stall>> {
         &self.0.stall
+    }
+
+    /// Where its file lies; nowhere for one of another kind.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.0.directory.as_deref()
+    }
+
+    /// Held while there is a scratch copy, which nothing may be erased beside.
+    pub(crate) fn scratch(&self) -> &AsyncMutex<()> {
+        &self.0.scratch
     }
 
     async fn layout(&self) -> Result<String, StoreError> {
@@ -163,7 +193,8 @@ fn remove_others(directory: &Path, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file of SQLite's with its companions, as far as they are there.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     for ending in ["db", "db-wal", "db-shm"] {
         match fs::remove_file(path.with_extension(ending)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -21,6 +21,7 @@ pub mod messages;
 pub mod projection;
 pub mod query;
 pub mod reader;
+pub mod refolding;
 pub mod replies;
 pub mod rows;
 pub mod runner;

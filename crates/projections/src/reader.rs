@@ -118,6 +118,7 @@ impl Reader {
 
     /// Returns once the bytes of rows that were removed are nowhere in the read models' files any more.
     pub async fn scrub(&self) -> Result<(), StoreError> {
+        let _no_copy = self.generation.scratch().lock().await;
         self.generation.store().scrub().await
     }
 
@@ -134,6 +135,10 @@ impl Reader {
     /// The generation that is read.
     pub fn generation(&self) -> u64 {
         self.generation.number()
+    }
+
+    pub(crate) fn generation_handle(&self) -> &Generation {
+        &self.generation
     }
 
     /// Whether somebody has waited in vain at this place for what stands no later in the log.

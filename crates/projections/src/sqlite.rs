@@ -194,9 +194,23 @@ impl Store for SqliteStore {
         scrubbed.map_err(|_| StoreError::Unavailable("the file was not scrubbed".to_owned()))?
     }
 
+    async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let (options, path) = (self.0.options.clone(), path.to_owned());
+        let copied = tokio::task::spawn_blocking(move || copy(&options, &path)).await;
+        copied.map_err(|_| StoreError::Unavailable("the file was not copied".to_owned()))?
+    }
+
     async fn close(&self) {
         Self::close(self).await;
     }
+}
+
+/// One read transaction, while others write.
+fn copy(options: &SqliteOptions, path: &Path) -> Result<(), StoreError> {
+    make_private(path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let connection = reading_connection(options)?;
+    let copied = connection.execute("VACUUM INTO ?1", [path.to_string_lossy()]);
+    copied.map(drop).map_err(|error| statements::failure(&error))
 }
 
 impl Threads {

@@ -3,7 +3,7 @@
 use advisor_eventlog::Position;
 use advisor_events::{StreamName, Timestamp};
 use async_trait::async_trait;
-use std::{borrow::Cow, vec};
+use std::{borrow::Cow, path::Path, vec};
 
 /// One cell of a row, or one parameter of a statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +96,8 @@ pub trait Store: Send + Sync {
     async fn write_durably(&self, steps: Vec<Write>) -> Result<(), StoreError>;
     /// Returns once the bytes of rows that were removed are nowhere in the store's files any more.
     async fn scrub(&self) -> Result<(), StoreError>;
+    /// Writes a copy of one moment into a new file.
+    async fn copy_to(&self, path: &Path) -> Result<(), StoreError>;
     /// Ends what works for the store, once it has done what was asked of it.
     async fn close(&self);
 }

@@ -142,11 +142,22 @@ impl Table {
         format!("SELECT {} FROM {} ORDER BY {}", self.names(), self.name, self.key)
     }
 
+    /// The rows after a key, in the order of their keys: `$2` of them.
+    pub fn page(&self) -> String {
+        let (names, name, key) = (self.names(), self.name, self.key);
+        format!("SELECT {names} FROM {name} WHERE {key} > $1 ORDER BY {key} LIMIT $2")
+    }
+
+    /// The place of the key among the columns.
+    pub fn key_column(&self) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == self.key)
+    }
+
     /// Every text that is made here but those that make the table.
     pub fn texts(&self) -> Vec<String> {
         let loads = LOAD_SIZES.iter().map(|size| self.load(*size));
         let groups = self.groups.iter().map(|(column, _)| self.delete_group(column));
-        [self.upsert(), self.delete(), self.dump()].into_iter().chain(loads).chain(groups).collect()
+        [self.upsert(), self.delete(), self.dump(), self.page()].into_iter().chain(loads).chain(groups).collect()
     }
 
     fn names(&self) -> String {

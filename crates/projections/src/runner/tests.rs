@@ -471,6 +471,10 @@ impl Store for Flaky {
         self.store.scrub().await
     }
 
+    async fn copy_to(&self, path: &std::path::Path) -> Result<(), StoreError> {
+        self.store.copy_to(path).await
+    }
+
     async fn close(&self) {
         self.store.close().await;
     }
