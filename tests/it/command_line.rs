@@ -193,6 +193,11 @@ async fn what_the_read_models_have_consumed_is_compared_with_the_log() {
     assert_eq!(found["consumed"]["events"], events.len());
     assert_eq!(found["position"], events.last().unwrap()["position"]);
 
+    assert_eq!(found["rows"]["differences"], json!([]), "{found}");
+    assert!(found["rows"]["count"].as_u64() > Some(7), "four advisors, a person, three conversations: {found}");
+    let quick: Value = serde_json::from_str(&stdout(&server.advisor(&["verify", "--quick"]))).unwrap();
+    assert_eq!((&quick["consumed"], &quick["rows"]), (&found["consumed"], &Value::Null));
+
     // Somebody takes an event out of the log, below the programs that guard it.
     server.terminate();
     let lost = events[events.len() - 2]["position"].as_u64().unwrap();
@@ -203,6 +208,8 @@ async fn what_the_read_models_have_consumed_is_compared_with_the_log() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("differ from the log"), "{}", stderr(&output));
     assert_eq!(found["consumed"]["events"].as_u64().unwrap(), found["logged"]["events"].as_u64().unwrap() + 1);
+    let key = format!("conversation-{}", events[events.len() - 2]["data"]["conversationId"].as_str().unwrap());
+    assert_eq!(found["rows"]["differences"], json!([{"table": "conversations", "key": key}]));
 }
 
 /// With Python's SQLite, since nobody else has the file open.

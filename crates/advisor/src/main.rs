@@ -42,7 +42,7 @@ enum Command {
     /// Look after the people of a running server.
     #[command(subcommand)]
     Users(users::Users),
-    /// Compare what the read models have consumed with the log.
+    /// Compare the read models with the log: what they have consumed, and every row.
     Verify(verify::Args),
     /// Show, check or explain the configuration.
     #[command(subcommand)]

@@ -112,8 +112,11 @@ pub fn router(api: &Api) -> Router {
 pub fn admin_router(api: &Api, measurements: PrometheusHandle, access: LogAccess) -> Router {
     let (router, _) = health::router().split_for_parts();
     let router = router.with_state(api.clone());
+    let keys = Arc::clone(&access.keys);
     let router = router.merge(health::metrics_router(measurements)).merge(events::router(access));
-    layers::surround_without_browsers(router.merge(users::router(api.clone())).merge(verification::router(api.clone())))
+    layers::surround_without_browsers(
+        router.merge(users::router(api.clone())).merge(verification::router(api.clone(), keys)),
+    )
 }
 
 /// Every resource in one list: a route that is not here does not exist.

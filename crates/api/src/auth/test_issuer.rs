@@ -216,6 +216,10 @@ impl Store for NoStore {
         Ok(())
     }
 
+    async fn copy_to(&self, _: &std::path::Path) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn close(&self) {}
 }
 
