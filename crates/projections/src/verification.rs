@@ -220,8 +220,8 @@ mod tests {
     #[tokio::test]
     async fn one_event_that_was_dropped_doubled_or_swapped_is_found_wherever_it_stands() {
         for kind in [DifferenceKind::Dropped, DifferenceKind::Doubled, DifferenceKind::Swapped] {
-            for number in [1, 500, 999, 1_000, 1_001, 1_700, 2_340] {
-                let side = side(2_345).await;
+            for number in [1, 999, 1_000, 1_700] {
+                let side = side(1_900).await;
                 let log = Arc::new(Tampered { log: Arc::clone(&side.log), kind, number });
                 let parts = crate::RunnerParts { log: log as _, ..side.parts() };
                 let runner = Runner::open(parts).await.unwrap();
