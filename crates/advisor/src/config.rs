@@ -3,6 +3,7 @@
 pub(crate) mod limits;
 pub(crate) mod settings;
 
+use advisor_api::webhooks::WebhookSecret;
 use anyhow::{Context, Result, bail};
 use limits::Limits;
 use secrecy::SecretString;
@@ -33,6 +34,8 @@ pub(crate) struct Config {
 /// Whose tokens are accepted, and which roles they give.
 pub(crate) struct SignIn {
     pub(crate) clerk: Option<Clerk>,
+    /// What the webhooks of its people are signed with.
+    pub(crate) webhook_secret: Option<WebhookSecret>,
     /// Whether tokens of `advisor token` are accepted.
     pub(crate) own_tokens: bool,
     pub(crate) role_claim: Option<String>,
@@ -179,8 +182,11 @@ fn sign_in(settings: &Settings, listening_on: IpAddr) -> Result<SignIn> {
              or `dev_tokens = true` to accept the tokens of `advisor token`"
         );
     }
+    let webhook_secret = settings.text("clerk_webhook_secret").map(str::parse).transpose();
+    let wrong = |_| settings.wrong("clerk_webhook_secret", "`whsec_` and base64, as Clerk's dashboard shows it");
     Ok(SignIn {
         clerk,
+        webhook_secret: webhook_secret.map_err(wrong)?,
         own_tokens,
         role_claim: settings.text("role_claim").map(str::to_owned),
         operators: settings.list("operators"),
@@ -329,6 +335,9 @@ mod tests {
                 vec![("CLERK_ISSUER", "https://a.b"), ("CLERK_JWT_KEY", "p"), ("CLERK_JWKS_URL", "https://a.b/c")],
                 "both",
             ),
+            (vec![("CLERK_WEBHOOK_SECRET", "c2VjcmV0")], "clerk_webhook_secret"),
+            (vec![("CLERK_WEBHOOK_SECRET", "whsec_no base64")], "`whsec_` and base64"),
+            (vec![("CLERK_WEBHOOK_SECRET", "whsec_")], "clerk_webhook_secret"),
             (vec![("ADVISOR_ALLOWED_ORIGINS", "*")], "allowed_origins"),
             (vec![("ADVISOR_MODEL_URL", "http://127.0.0.1:1/v2")], "model_url"),
             (vec![("ADVISOR_MODEL_LIMITS", "a/b=1000")], "model_limits"),

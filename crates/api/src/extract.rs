@@ -8,6 +8,7 @@ pub(crate) mod headers;
 pub mod json;
 mod query;
 
+pub(crate) use body::raw_body;
 pub use body::{CommandBody, CommandJson, RequestBody, RequestJson, decode_command, decode_request};
 pub use cursor::{CursorKey, PageLimit};
 pub use headers::{IdempotencyKey, IfMatch, Prefer, negotiate};

@@ -31,6 +31,7 @@ mod test_api;
 mod test_talk;
 mod users;
 mod verification;
+pub mod webhooks;
 
 pub use health::{Check, CheckFailed};
 pub use layers::RequestId;
@@ -140,5 +141,6 @@ fn routes(settings: &Settings) -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .merge(layers::within(queries, settings.time.query))
         .merge(layers::within(commands, settings.time.command))
+        .merge(layers::within(webhooks::router(settings), settings.time.command))
         .merge(chat::router())
 }

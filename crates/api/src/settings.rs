@@ -1,6 +1,6 @@
 //! What an operator can set about the API.
 
-use crate::extract::CursorKey;
+use crate::{extract::CursorKey, webhooks::WebhookSecret};
 use std::time::Duration;
 
 /// Bounds and names; the defaults are those of `ops/advisor.toml`.
@@ -20,6 +20,8 @@ pub struct Settings {
     pub stream_heartbeat: Duration,
     /// Signs cursors; the same on every process, so that a cursor survives a restart.
     pub cursor_key: CursorKey,
+    /// What the sign-in service's webhooks are signed with; without it there is no route for them.
+    pub clerk_webhook_secret: Option<WebhookSecret>,
 }
 
 /// What bodies may be.
@@ -53,6 +55,7 @@ impl Settings {
             streams_per_person_max: 20,
             stream_heartbeat: Duration::from_secs(15),
             cursor_key,
+            clerk_webhook_secret: None,
         }
     }
 }

@@ -80,6 +80,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     known_as("CLERK_JWT_KEY", setting("clerk_jwt_key", Secret, "", "The issuer's public key as PEM, instead of a JWKS URL.")),
     known_as("CLERK_AUTHORIZED_PARTIES", setting("clerk_authorized_parties", List, "", "Origins that a token's `azp` may name. Where any is set, `azp` must be there.")),
     known_as("CLERK_AUDIENCE", setting("clerk_audience", List, "", "Audiences that a template token's `aud` may name. Tokens without `aud` must have `sid`.")),
+    known_as("CLERK_WEBHOOK_SECRET", setting("clerk_webhook_secret", Secret, "", "What Clerk signs its webhooks with: `whsec_` and base64, as its dashboard shows it. Without it `/api/webhooks/clerk` answers 404.")),
     setting("dev_tokens", Flag, "false", "Whether tokens of `advisor token` are accepted although an issuer is set or the server listens beyond loopback."),
     setting("role_claim", Text, "", "The claim of a verified token that holds the roles `operator`, `analyst`, dots between levels, such as `public_metadata.role`."),
     setting("operators", List, "", "Ids of people who are operators."),

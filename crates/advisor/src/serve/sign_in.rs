@@ -22,7 +22,7 @@ pub(super) fn authenticator(
     revoked: &Arc<Revoked>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Authenticator> {
-    let SignIn { clerk, own_tokens, role_claim, operators, analysts } = &config.sign_in;
+    let SignIn { clerk, own_tokens, role_claim, operators, analysts, .. } = &config.sign_in;
     let (operators, analysts) = (people(operators), people(analysts));
     let mut issuers = Vec::new();
     if let Some(clerk) = clerk {

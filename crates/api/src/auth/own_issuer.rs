@@ -152,8 +152,7 @@ impl OwnIssuer {
     /// A token.
     pub fn mint(&self, request: &TokenRequest, now: Timestamp) -> Result<String, OwnIssuerError> {
         let id = request.user_id.as_str();
-        let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
-        if id.is_empty() || id.len() > 128 || !plain || id == advisor_projections::changes::PUBLIC {
+        if super::token::user_id(id).is_none() {
             return Err(OwnIssuerError::Refused("a user id is 1 to 128 of A-Z a-z 0-9 _ . - and not `public`"));
         }
         if request.ttl.is_zero() || request.ttl > TOKEN_LIFE_MAX {

@@ -193,14 +193,7 @@ impl Claims {
 
     /// The subject, if it can name a person here.
     pub fn subject(&self) -> Result<UserId, TokenFault> {
-        let subject = self.text("sub")?.ok_or(TokenFault::Claim("sub"))?;
-        let plain = subject.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
-        // The feed of what everybody sees has this name: nobody is called so.
-        let is_everybody = subject == advisor_projections::changes::PUBLIC;
-        if subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX || !plain || is_everybody {
-            return Err(TokenFault::Claim("sub"));
-        }
-        Ok(UserId::from(subject))
+        self.text("sub")?.and_then(user_id).ok_or(TokenFault::Claim("sub"))
     }
 
     /// The value at a path with dots between its levels; a claim whose own name has dots wins.
@@ -231,6 +224,14 @@ impl Claims {
             image: short("picture").or_else(|| short("image_url")),
         }
     }
+}
+
+/// The person of this id, if it can be one's.
+pub fn user_id(text: &str) -> Option<UserId> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+    // The feed of what everybody sees has this name: nobody is called so.
+    let is_everybody = text == advisor_projections::changes::PUBLIC;
+    (plain && !text.is_empty() && text.len() <= SUBJECT_BYTES_MAX && !is_everybody).then(|| UserId::from(text))
 }
 
 /// Whether a token that ends at `expires_at` has ended.

@@ -106,6 +106,12 @@ where
     }
 }
 
+/// The body's own bytes, whatever they are.
+pub(crate) async fn raw_body(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<bytes::Bytes, Problem> {
+    check_length(headers, limits)?;
+    collect(body, limits).await
+}
+
 async fn read(
     request: Request,
     limits: BodyLimits,
@@ -131,6 +137,11 @@ fn check_headers(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Problem>
     if encoded {
         return Err(Problem::new(Code::UnsupportedMediaType, "The body must not be compressed."));
     }
+    check_length(headers, limits)
+}
+
+/// Refuses what says by itself that it is too large, before any of it is read.
+fn check_length(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limits.bytes_max as u64) {
         return Err(too_large(limits));

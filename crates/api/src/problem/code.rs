@@ -56,6 +56,13 @@ codes! {
     AmbiguousAuthorization = "AMBIGUOUS_AUTHORIZATION", BAD_REQUEST, "Ambiguous authorization",
         "Send one token, in the header or in the cookie.";
 
+    /// The headers of a webhook that sign it are missing, doubled or malformed, or its time is more than five minutes off.
+    InvalidWebhook = "INVALID_WEBHOOK", BAD_REQUEST, "Invalid webhook",
+        "Send `svix-id`, `svix-timestamp` and `svix-signature` as Svix makes them, and set the sender's clock.";
+    /// No signature of a webhook is one of the configured secret over this very body.
+    InvalidSignature = "INVALID_SIGNATURE", UNAUTHORIZED, "Invalid signature",
+        "Compare `clerk_webhook_secret` with the signing secret of the endpoint in Clerk.";
+
     /// The head of the request is no HTTP/1, names no host, or tells the body's length in two ways.
     MalformedRequest = "MALFORMED_REQUEST", BAD_REQUEST, "Malformed request", "Send HTTP/1.1 with one `Host`, and one `Content-Length` or chunks.";
     /// The first line and the headers are larger than the limit, or too many.
