@@ -11,6 +11,7 @@
 
 mod architecture;
 mod bad_input;
+mod browser_client;
 mod command_line;
 mod contract;
 mod crashes;
@@ -18,10 +19,13 @@ mod dice;
 mod docs_page;
 mod erasure;
 mod faulty_model;
+mod links;
 mod live_client;
 mod main_job;
+mod markdown;
 mod model_faults;
 mod model_server;
 mod node;
 mod raw_http;
+mod readme;
 mod server;

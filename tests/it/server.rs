@@ -52,6 +52,13 @@ impl Server {
         (self.child, self.stdout, self.url, self.admin_url) = (child, stdout, url, admin_url);
     }
 
+    /// Starts it again on the same data, at the same address.
+    pub(crate) fn start_again_in_place(&mut self) {
+        let listen = self.url.trim_start_matches("http://").to_owned();
+        let (child, stdout, url, admin_url) = spawn_at(&listen, self.directory.path(), &self.variables);
+        (self.child, self.stdout, self.url, self.admin_url) = (child, stdout, url, admin_url);
+    }
+
     /// Asks it to end as an operator would, and gives its exit code and how long it took.
     pub(crate) fn terminate(&mut self) -> (Option<i32>, Duration) {
         let begun = Instant::now();
@@ -129,9 +136,17 @@ fn command(directory: &Path, variables: &[(String, String)]) -> Command {
 }
 
 fn spawn(directory: &Path, variables: &[(String, String)]) -> (Child, BufReader<ChildStdout>, String, String) {
+    spawn_at("127.0.0.1:0", directory, variables)
+}
+
+fn spawn_at(
+    listen: &str,
+    directory: &Path,
+    variables: &[(String, String)],
+) -> (Child, BufReader<ChildStdout>, String, String) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("stderr.log")).unwrap();
     let mut child = command(directory, variables)
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .args(["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
