@@ -1,4 +1,4 @@
-//! The README's tours, and the page on clients: every command runs, in its order and in one shell, against
+//! The README's tours, and the pages on clients and on Clerk: every command runs, in its order and in one shell, against
 //! the real binary, and prints what the page says that it prints.
 //!
 //! - A block `sh` is run; the block after it is its whole output, and without one it prints nothing.
@@ -19,6 +19,11 @@ use shell::{Background, Shell};
 #[test]
 fn every_command_of_the_readme_runs_and_prints_what_it_says() {
     tour(&page("README.md")).unwrap();
+}
+
+#[test]
+fn every_command_of_the_page_on_clerk_runs_and_prints_what_it_says() {
+    tour(&page("docs/clerk.md")).unwrap();
 }
 
 /// The page on clients begins where the README's first command has begun.

@@ -82,7 +82,7 @@ impl Shell {
         let (group, _) = self.execute(&format!("mkfifo {pipe}; ( . ./{file} ) > {pipe} 2>> stderr.txt & echo $!"));
         let lines = lines(fs::File::open(self.directory.path().join(pipe)).unwrap());
         let group = group.trim().to_owned();
-        Background { group, lines, printed: Vec::new(), is_server: block.starts_with(START.0) }
+        Background { group, lines, printed: Vec::new(), is_server: block.contains(START.0) }
     }
 
     /// Waits until the output in the background has come on as it is wanted, and takes in those lines. What was
