@@ -4,7 +4,7 @@
 //! it comes to the same: the id of the delivery is that of the command, and the rules of a person's account look at
 //! when the sign-in service says that something was so.
 
-mod news;
+pub(crate) mod news;
 pub(crate) mod svix;
 
 pub use svix::{Secret as WebhookSecret, SecretError as WebhookSecretError};

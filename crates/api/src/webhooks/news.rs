@@ -11,11 +11,11 @@ use serde_json::Value;
 /// The plan of whom nothing else is told.
 const DEFAULT_PLAN: &str = "free";
 /// Longest word of a plan, in bytes.
-const PLAN_BYTES_MAX: usize = 64;
+pub const PLAN_BYTES_MAX: usize = 64;
 /// Longest text of a profile, in bytes; what is longer is left out.
-const TEXT_BYTES_MAX: usize = 2_048;
+pub const TEXT_BYTES_MAX: usize = 2_048;
 /// Longest id of a session, in bytes.
-const SESSION_ID_BYTES_MAX: usize = 256;
+pub const SESSION_ID_BYTES_MAX: usize = 256;
 /// 9999-12-31T23:59:59.999Z: what is later can't be written.
 const LATEST_MS: i64 = 253_402_300_799_999;
 
