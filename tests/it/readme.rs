@@ -1,5 +1,5 @@
-//! The README's tours, and the pages on clients and on Clerk: every command runs, in its order and in one shell, against
-//! the real binary, and prints what the page says that it prints.
+//! The README's tours, and the pages on clients and on Clerk: every command runs, in its order and in one
+//! shell, against the real binary, and prints what the page says that it prints.
 //!
 //! - A block `sh` is run; the block after it is its whole output, and without one it prints nothing.
 //! - A block `sh background` goes on beside the others. A block `text background` is how its output begins, or
@@ -78,7 +78,7 @@ fn tour(blocks: &[Fenced]) -> Result<(), String> {
                 }
             }
             kind => {
-                let (_, file) = kind.split_once(' ').unwrap_or_else(|| panic!("{}", told(block, "a kind", kind)));
+                let (_, file) = kind.split_once(' ').ok_or_else(|| told(block, "a kind that there is", kind))?;
                 shell.keep(file, &block.text);
             }
         }
