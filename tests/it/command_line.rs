@@ -230,6 +230,13 @@ fn the_description_and_the_version_are_printed() {
     assert!(stdout(&advisor(directory.path(), &[], &["version"])).starts_with("advisor "));
 }
 
+#[test]
+fn the_help_begins_with_what_the_program_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let help = stdout(&advisor(directory.path(), &[], &["--help"]));
+    assert_eq!(help.lines().next(), Some("The backend of AI Advisor Chat"));
+}
+
 fn own((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 /// The backend of AI Advisor Chat.
 #[derive(Parser)]
-#[command(name = "advisor", version, about, arg_required_else_help = true)]
+#[command(name = "advisor", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
