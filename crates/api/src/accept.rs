@@ -4,9 +4,13 @@
 mod guard;
 mod head;
 mod stall;
+mod takeover;
+
+pub use takeover::Takeover;
 
 use crate::{layers, problem::Problem};
 use axum::{Extension, Router, body::Body};
+use futures::future::BoxFuture;
 use guard::{HeadGuard, Last, LastRequest};
 use head::{HeadFault, HeadLimits};
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -70,7 +74,7 @@ impl Default for AcceptLimits {
 /// Serves connections of `listener` until `shutdown`; returns when all of them have ended.
 ///
 /// On shutdown no connection is accepted any more, each is closed after the answer that it is giving, and
-/// streams are expected to end by themselves. Who is in a hurry drops the future.
+/// streams and sockets are expected to end by themselves. Who is in a hurry drops the future.
 pub async fn serve_tcp(listener: TcpListener, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
     serve(listener, router, limits, shutdown).await;
 }
@@ -139,7 +143,11 @@ async fn serve(listener: impl Listen, router: Router, limits: AcceptLimits, shut
                 back_off = BACK_OFF_MIN;
                 let (doors, shutdown) = (doors.clone(), shutdown.clone());
                 connections.spawn(async move {
-                    connection(stream, doors, limits, shutdown).await;
+                    let taken_over = connection(stream, doors, limits, shutdown).await;
+                    // A connection that was upgraded is still one: it keeps its slot, and shutdown waits for it.
+                    if let Some(taken_over) = taken_over {
+                        taken_over.await;
+                    }
                     drop(slot);
                 });
             }
@@ -202,7 +210,13 @@ async fn refuse_head(Extension(fault): Extension<HeadFault>) -> Problem {
     fault.into()
 }
 
-async fn connection<S>(stream: S, doors: Doors, limits: AcceptLimits, shutdown: CancellationToken)
+/// Answers requests until there are no more; gives what a handler has left to go on with the connection.
+async fn connection<S>(
+    stream: S,
+    doors: Doors,
+    limits: AcceptLimits,
+    shutdown: CancellationToken,
+) -> Option<BoxFuture<'static, ()>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -216,12 +230,15 @@ where
     let (last, requests) = (LastRequest::default(), AtomicU64::new(0));
     let head = HeadLimits { bytes_max: limits.header_bytes_max, headers_max: limits.headers_max };
     let stream = HeadGuard::new(StallTimeout::new(stream, limits.write_timeout), head, last.clone());
-    let service = service_fn(move |request| {
+    let takeover = Takeover::default();
+    let offered = takeover.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(offered.clone());
         let last = last.is(requests.fetch_add(1, Ordering::Relaxed));
         let answer = doors.clone().answer(request, last);
         async { Ok::<_, Infallible>(answer.await) }
     });
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -233,6 +250,7 @@ where
     if let Err(error) = ended {
         tracing::debug!(connection.error = %error, "a connection ended with an error");
     }
+    takeover.take()
 }
 
 #[cfg(test)]

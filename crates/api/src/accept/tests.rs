@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::problem::Problem;
-use axum::{body::Body, routing::get};
+use axum::{Extension, body::Body, routing::get};
 use futures::StreamExt;
 use std::{net::SocketAddr, time::Instant};
 use tokio::{
@@ -145,6 +145,32 @@ async fn on_shutdown_a_running_answer_is_finished_and_nothing_new_is_taken() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_taken_over_is_counted_and_waited_for_until_it_ends() {
+    let server = Server::start(AcceptLimits { connections_max: 1, ..limits() }).await;
+    let mut upgraded = server.upgraded().await;
+    upgraded.write_all(b"hello").await.unwrap();
+    assert_eq!(read_some(&mut upgraded).await, "hello");
+    let mut second = server.connect().await;
+    second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    // What was taken over outlasts every time-out of requests, and nobody else comes in meanwhile.
+    let nothing = tokio::time::timeout(limits().header_timeout * 2, read_some(&mut second)).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    upgraded.write_all(b"again").await.unwrap();
+    assert_eq!(read_some(&mut upgraded).await, "again");
+    upgraded.shutdown().await.unwrap();
+    assert_eq!(read_to_end(&mut upgraded).await, "");
+    assert!(read_to_end(&mut second).await.starts_with("HTTP/1.1 200"));
+
+    let mut upgraded = server.upgraded().await;
+    server.shutdown.cancel();
+    upgraded.write_all(b"still").await.unwrap();
+    assert_eq!(read_some(&mut upgraded).await, "still");
+    assert!(!server.serving.is_finished());
+    drop(upgraded);
+    server.serving.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_socket_in_the_file_system_is_for_its_owner_and_replaces_a_dead_one() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
@@ -208,6 +234,7 @@ impl Server {
             .route("/", get(async || "hello").post(async || "hello"))
             .route("/waiting", get(waiting))
             .route("/endless", get(endless))
+            .route("/echo", get(echo))
             .fallback(async || Problem::not_found());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
@@ -215,9 +242,30 @@ impl Server {
         Self { address, shutdown, serving, entered, go_on, cut }
     }
 
+    /// A connection that is an echo.
+    async fn upgraded(&self) -> TcpStream {
+        let mut client = self.connect().await;
+        let request = b"GET /echo HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        assert!(read_some(&mut client).await.starts_with("HTTP/1.1 101"));
+        client
+    }
+
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
+}
+
+/// Takes the connection over and says again what it hears.
+async fn echo(Extension(takeover): Extension<Takeover>, mut request: Request<Body>) -> Response<Body> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    takeover.with(async move {
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgrade.await.unwrap()));
+        // A client that goes away ends it.
+        drop(tokio::io::copy(&mut read, &mut write).await);
+    });
+    let upgraded = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
+    upgraded.body(Body::empty()).unwrap()
 }
 
 fn limits() -> AcceptLimits {
