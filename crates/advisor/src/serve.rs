@@ -202,6 +202,7 @@ fn settings(config: &Config, master_key: &[u8; 32]) -> Result<Settings> {
         position_wait: limits.position_wait,
         streams_per_person_max: limits.streams_per_person_max,
         stream_heartbeat: limits.stream_heartbeat,
+        socket: limits.socket,
         clerk_webhook_secret: config.sign_in.webhook_secret.clone(),
         ..Settings::new(CursorKey::from_bytes(cursor_key), config.allowed_origins.clone())
     })

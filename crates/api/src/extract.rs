@@ -8,8 +8,8 @@ pub(crate) mod headers;
 pub mod json;
 mod query;
 
-pub(crate) use body::raw_body;
 pub use body::{CommandBody, CommandJson, RequestBody, RequestJson, decode_command, decode_request};
+pub(crate) use body::{raw_body, read_message};
 pub use cursor::{CursorKey, PageLimit};
 pub use headers::{IdempotencyKey, IfMatch, Prefer, negotiate};
 pub use query::{Path, Query, min_position};

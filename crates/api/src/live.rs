@@ -3,7 +3,8 @@
 //! In reading order: which queries there are ([`query`]); how a client is brought from one position to
 //! another ([`rows`], [`window`], [`moves`], [`telling`], [`view`]); the text of running replies ([`deltas`],
 //! [`replies`]); what all streams share ([`hub`], [`public`]); a stream ([`connection`]) and what goes over
-//! the wire ([`id`], [`frame`]).
+//! the wire ([`id`], [`frame`]). It goes over the body of an answer (this file), or over a WebSocket
+//! ([`socket`]).
 
 pub(crate) mod connection;
 pub(crate) mod deltas;
@@ -17,6 +18,7 @@ pub(crate) mod public;
 mod query;
 pub(crate) mod replies;
 mod rows;
+pub(crate) mod socket;
 mod telling;
 mod view;
 mod window;
@@ -35,11 +37,11 @@ use crate::{
 use advisor_projections::{StoreError, Waited};
 use axum::{
     body::Body,
-    extract::{Query, State},
+    extract::{FromRequestParts, Query, Request, State},
     response::{IntoResponse, Response},
 };
 use connection::{Beginning, Connection, From as Begin, NotBegun};
-use frame::ResetReason;
+use frame::{ResetReason, Wire};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use id::{EventId, QuerySetHash};
 use moves::{Onlooker, Watched};
@@ -90,32 +92,41 @@ pub(crate) fn queries() -> OpenApiRouter<Api> {
 ///
 /// `snapshot` is a query's own JSON; `change` is what changed since, of all queries; `delta` is a piece of a
 /// running reply's text; `reset` says why what follows is new, or why the stream ends.
+///
+/// With `Upgrade: websocket` the same comes over a WebSocket, on which the token and the queries are said in
+/// messages: no parameter, cookie or `Authorization` header is looked at, and the page's `Origin` must be one of
+/// the allowed ones. docs/live.md tells everything of both.
 #[utoipa::path(
     get,
     path = "/api/live",
     tag = "live",
     params(
-        ("query" = Vec<String>, Query, description = "Paths of queries with their parameters, 1 to 20."),
+        ("query" = Option<Vec<String>>, Query, description = "Paths of queries with their parameters, 1 to 20."),
         ("min_position" = Option<u64>, Query, description = "Wait for this position, at most 2 s."),
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen.")
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen."),
+        ("Upgrade" = Option<String>, Header, description = "`websocket`, with the other headers of RFC 6455.")
     ),
     responses(
         (status = OK, content_type = "text/event-stream", body = String),
+        (status = SWITCHING_PROTOCOLS, description = "The connection is a WebSocket now."),
+        (status = BAD_REQUEST, description = "The queries or the WebSocket's opening are not as they must be."),
+        (status = FORBIDDEN, description = "`ORIGIN_NOT_ALLOWED`: a page of another origin asks for a WebSocket."),
         (status = NOT_FOUND, description = "One of the queries is not there, or not live."),
+        (status = UPGRADE_REQUIRED, description = "The WebSocket's version is not 13."),
         (status = TOO_MANY_REQUESTS, description = "`TOO_MANY_STREAMS`")
     ),
     security((), ("session" = []))
 )]
-async fn watch_queries(
-    viewer: MaybeViewer,
-    _: MinPosition,
-    State(api): State<Api>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    negotiate(&headers, &[EVENT_STREAM])?;
-    let watched = named_queries(&uri)?;
-    open(&api, viewer.0.as_ref(), watched, &headers).await
+async fn watch_queries(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    if socket::is_wanted(request.headers()) {
+        return socket::open(request, &api);
+    }
+    let (mut parts, _) = request.into_parts();
+    let viewer = MaybeViewer::from_request_parts(&mut parts, &api).await?;
+    MinPosition::from_request_parts(&mut parts, &api).await?;
+    negotiate(&parts.headers, &[EVENT_STREAM])?;
+    let watched = named_queries(&parts.uri)?;
+    open(&api, viewer.0.as_ref(), watched, &parts.headers).await
 }
 
 /// The answer of a query's own route when it is asked for as a stream.
@@ -159,38 +170,55 @@ async fn open(
     if api.shutdown.is_cancelled() {
         return Err(Problem::new(Code::ShuttingDown, "The server stops. Connect again."));
     }
-    let from = beginning(api, viewer, &queries, headers).await?;
-    let begun = Connection::begin(parts(api, viewer, &queries)?, from).await;
+    let asked: Vec<&LiveQuery> = queries.iter().map(|(_, query)| query).collect();
+    let from = match headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
+        None => Begin::Now,
+        Some(id) => beginning(api, viewer, &asked, id.to_str().unwrap_or_default()).await?,
+    };
+    let watched: Vec<Watched> = queries
+        .iter()
+        .map(|(text, query)| Watched { query: query.clone(), text: text.clone(), id: None, known: None })
+        .collect();
+    let begun = Connection::begin(parts(api, Wire::EventStream, viewer, watched.clone())?, from).await;
     let begun = match begun {
         // What is not there may only not be there yet.
         Err(NotBegun::NotThere(_)) => {
-            let head = api.log.head().await.map_err(|error| Problem::unavailable(&error))?;
-            api.settled(head).await;
-            Connection::begin(parts(api, viewer, &queries)?, from).await
+            settle(api).await?;
+            Connection::begin(parts(api, Wire::EventStream, viewer, watched)?, from).await
         }
         begun => begun,
     };
-    match begun {
-        Ok(connection) => Ok(response(connection)),
-        Err(NotBegun::NotThere(index)) => {
-            Err(queries.get(index).map_or_else(Problem::not_found, |(_, query)| query.not_found()))
+    begun.map(response).map_err(|not_begun| refusal(&not_begun, &asked))
+}
+
+/// Waits until the read side has come to where the log ends now, as long as it is reasonable.
+async fn settle(api: &Api) -> Result<(), Problem> {
+    let head = api.log.head().await.map_err(|error| Problem::unavailable(&error))?;
+    api.settled(head).await;
+    Ok(())
+}
+
+/// Why a stream of these queries does not begin, as an answer.
+fn refusal(not_begun: &NotBegun, queries: &[&LiveQuery]) -> Problem {
+    match not_begun {
+        // The one that was asked for may be the last of many.
+        NotBegun::NotThere(index) => {
+            queries.get(*index).or(queries.last()).map_or_else(Problem::not_found, |query| query.not_found())
         }
-        Err(NotBegun::Unread(Fault::Store(error))) => Err(unread(&error)),
-        Err(NotBegun::Unread(fault @ Fault::Json(_))) => Err(Problem::internal(&fault)),
+        NotBegun::Unread(Fault::Store(error)) => unread(error),
+        NotBegun::Unread(fault @ Fault::Json(_)) => Problem::internal(fault),
     }
 }
 
-/// Where the client wants to begin: `Last-Event-ID`, where that is one that can be resumed from.
+/// Where a client begins that has seen this event last: there, if that is a place that can be resumed from.
 async fn beginning(
     api: &Api,
     viewer: Option<&Viewer>,
-    queries: &[(String, LiveQuery)],
-    headers: &HeaderMap,
+    queries: &[&LiveQuery],
+    last_event_id: &str,
 ) -> Result<Begin, Problem> {
-    let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else { return Ok(Begin::Now) };
-    let queries: Vec<LiveQuery> = queries.iter().map(|(_, query)| query.clone()).collect();
-    let hash = QuerySetHash::of(viewer.map(Viewer::user_id), &queries);
-    let Some(id) = id.to_str().ok().and_then(EventId::parse).filter(|id| id.hash == hash) else {
+    let hash = QuerySetHash::of(viewer.map(Viewer::user_id), queries);
+    let Some(id) = EventId::parse(last_event_id).filter(|id| id.hash == hash) else {
         return Ok(Begin::NowInstead(ResetReason::Query));
     };
     if id.generation != api.reader.generation() {
@@ -212,10 +240,10 @@ async fn beginning(
     }
 }
 
-fn parts(api: &Api, viewer: Option<&Viewer>, queries: &[(String, LiveQuery)]) -> Result<Beginning, Problem> {
+fn parts(api: &Api, wire: Wire, viewer: Option<&Viewer>, watched: Vec<Watched>) -> Result<Beginning, Problem> {
     let most = api.settings.streams_per_person_max;
-    let watched = queries.iter().map(|(text, query)| Watched { query: query.clone(), text: text.clone(), known: None });
     Ok(Beginning {
+        wire,
         hub: Arc::clone(&api.live),
         views: Views::new(api.side.drafts().clone(), api.settings.cursor_key.clone()),
         clock: Arc::clone(&api.clock),
@@ -228,7 +256,7 @@ fn parts(api: &Api, viewer: Option<&Viewer>, queries: &[(String, LiveQuery)]) ->
         expires_at: viewer.map(Viewer::expires_at),
         sign_in: viewer.map(|viewer| api.authenticator.watch(viewer.person())),
         admission: viewer.map(|viewer| api.live.admit(viewer.user_id(), most)).transpose()?,
-        watched: watched.collect(),
+        watched,
     })
 }
 
@@ -236,7 +264,7 @@ fn response(connection: Connection) -> Response {
     let position = HeaderValue::from(connection.position().0);
     let frames = futures::stream::unfold(Box::new(connection), |mut connection| async {
         let frame = connection.next().await?;
-        Some((Ok::<_, Infallible>(frame), connection))
+        Some((Ok::<_, Infallible>(frame.bytes), connection))
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM)),

@@ -43,6 +43,16 @@ struct Inner {
     cause: Option<String>,
 }
 
+/// A problem as a socket tells it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProblemMessage<'a> {
+    status: u16,
+    code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "<[Detail]>::is_empty")]
+    details: &'a [Detail],
+}
+
 /// What breaks a rule, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Detail {
@@ -268,6 +278,13 @@ impl Problem {
         } else {
             tracing::debug!(problem.code = code, problem.cause = cause, http.status = status, "the request is refused");
         }
+    }
+
+    /// What a socket tells of it. It is logged here, as an answer is.
+    pub(crate) fn message(&self) -> ProblemMessage<'_> {
+        self.log();
+        let Inner { code, status, message, details, .. } = &*self.0;
+        ProblemMessage { status: status.as_u16(), code: code.text(), message, details }
     }
 
     /// The body as JSON.

@@ -18,6 +18,8 @@ pub struct Settings {
     pub streams_per_person_max: usize,
     /// How long a live stream is silent before a comment shows that it lives.
     pub stream_heartbeat: Duration,
+    /// What clients of sockets may do.
+    pub socket: SocketLimits,
     /// Signs cursors; the same on every process, so that a cursor survives a restart.
     pub cursor_key: CursorKey,
     /// What the sign-in service's webhooks are signed with; without it there is no route for them.
@@ -31,6 +33,19 @@ pub struct BodyLimits {
     pub bytes_max: usize,
     /// Most time for the whole body.
     pub timeout: Duration,
+}
+
+/// What clients of sockets may do.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketLimits {
+    /// Most time until the client has said who it is.
+    pub authenticate_timeout: Duration,
+    /// A client that answers no ping for so long is gone.
+    pub silence_timeout: Duration,
+    /// Largest message of a client, in bytes.
+    pub message_bytes_max: usize,
+    /// Most frames of a client in a second, fragments and answers to pings among them.
+    pub frames_per_second_max: u32,
 }
 
 /// Most time for an answer.
@@ -54,6 +69,7 @@ impl Settings {
             position_wait: Duration::from_secs(2),
             streams_per_person_max: 20,
             stream_heartbeat: Duration::from_secs(15),
+            socket: SocketLimits::default(),
             cursor_key,
             clerk_webhook_secret: None,
         }
@@ -63,6 +79,17 @@ impl Settings {
 impl Default for BodyLimits {
     fn default() -> Self {
         Self { bytes_max: 1024 * 1024, timeout: Duration::from_secs(30) }
+    }
+}
+
+impl Default for SocketLimits {
+    fn default() -> Self {
+        Self {
+            authenticate_timeout: Duration::from_secs(10),
+            silence_timeout: Duration::from_secs(45),
+            message_bytes_max: 64 * 1024,
+            frames_per_second_max: 100,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) use table::SECTIONS;
 use super::settings::{Setting, Settings, SettingsError};
 use advisor_api::{
     accept::AcceptLimits,
-    settings::{BodyLimits, TimeLimits},
+    settings::{BodyLimits, SocketLimits, TimeLimits},
 };
 use advisor_commands::HandlerLimits;
 use advisor_eventlog::SqliteLogOptions;
@@ -59,6 +59,7 @@ pub(crate) struct Limits {
     pub(crate) position_wait: Duration,
     pub(crate) streams_per_person_max: usize,
     pub(crate) stream_heartbeat: Duration,
+    pub(crate) socket: SocketLimits,
     pub(crate) handler: HandlerLimits,
     pub(crate) log: SqliteLogOptions,
     /// Of each generation, in whichever file.
@@ -90,6 +91,12 @@ impl Limits {
             position_wait: time(settings, "position_wait_ms")?,
             streams_per_person_max: count(settings, "streams_per_person_max")?,
             stream_heartbeat: time(settings, "stream_heartbeat_ms")?,
+            socket: SocketLimits {
+                authenticate_timeout: time(settings, "socket_authenticate_timeout_ms")?,
+                silence_timeout: time(settings, "socket_silence_timeout_ms")?,
+                message_bytes_max: count(settings, "socket_message_bytes_max")?,
+                frames_per_second_max: settings.number("socket_frames_per_second_max")?,
+            },
             handler: handler(settings)?,
             log: log(settings, log_path)?,
             read_models: read_models(settings)?,

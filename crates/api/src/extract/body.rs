@@ -119,10 +119,19 @@ async fn read(
 ) -> Result<Value, Problem> {
     check_headers(request.headers(), limits)?;
     let bytes = collect(request.into_body(), limits).await?;
-    json::parse(&bytes).map_err(|fault| match fault {
+    parse(&bytes, "body", invalid)
+}
+
+/// The JSON of a client's message on a socket.
+pub(crate) fn read_message(text: &str) -> Result<Value, Problem> {
+    parse(text.as_bytes(), "message", Problem::invalid_request)
+}
+
+fn parse(bytes: &[u8], what: &str, invalid: impl FnOnce(Vec<Detail>) -> Problem) -> Result<Value, Problem> {
+    json::parse(bytes).map_err(|fault| match fault {
         JsonFault::Syntax { line, column } => Problem::new(
             Code::InvalidJson,
-            format!("The body is no JSON that is taken here: line {line}, column {column}."),
+            format!("The {what} is no JSON that is taken here: line {line}, column {column}."),
         ),
         JsonFault::Inexact(pointer) => invalid(vec![Detail::at(pointer, "is a number that can't be kept exactly")]),
         JsonFault::Nul(pointer) => invalid(vec![Detail::at(pointer, "must not hold the character NUL")]),

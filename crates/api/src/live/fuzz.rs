@@ -16,7 +16,7 @@ fn an_event_id_is_read_back_as_it_was_written_and_no_text_makes_trouble() {
     bolero::check!().with_type::<(u64, u64, Vec<u8>)>().with_test_time(TIME).for_each(
         |(generation, position, bytes)| {
             let text = text_of(bytes, PIECES);
-            let hash = QuerySetHash::of(Some(&text.as_str().into()), &[LiveQuery::Me]);
+            let hash = QuerySetHash::of(Some(&text.as_str().into()), &[&LiveQuery::Me]);
             let id = EventId { generation: *generation, position: Position(*position), hash };
             assert_eq!(EventId::parse(&id.to_string()), Some(id));
             if let Some(read) = EventId::parse(&text) {

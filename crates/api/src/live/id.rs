@@ -1,14 +1,18 @@
-//! Where a stream stands, as its SSE id: `<generation>:<position>:<hash of viewer and query set>`.
+//! Where a stream stands, as the id of its events: `<generation>:<position>:<hash of viewer and query set>`; and
+//! what the client of a socket calls its queries.
 
 use super::query::LiveQuery;
 use advisor_eventlog::Position;
 use advisor_events::UserId;
 use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// Longest id that is looked at; ours are shorter.
-pub const ID_BYTES_MAX: usize = 128;
+/// Longest id of an event that is looked at; ours are shorter.
+pub const EVENT_ID_BYTES_MAX: usize = 128;
+/// Longest name that the client of a socket gives to a query.
+pub const SUBSCRIPTION_ID_BYTES_MAX: usize = 128;
 /// Bytes of the hash that are kept: enough that two query sets never meet.
 const HASH_BYTES: usize = 16;
 
@@ -18,8 +22,8 @@ pub(crate) struct QuerySetHash([u8; HASH_BYTES]);
 
 impl QuerySetHash {
     /// The hash of this viewer's queries.
-    pub(crate) fn of(viewer: Option<&UserId>, queries: &[LiveQuery]) -> Self {
-        let mut keys: Vec<String> = queries.iter().map(LiveQuery::key).collect();
+    pub(crate) fn of(viewer: Option<&UserId>, queries: &[&LiveQuery]) -> Self {
+        let mut keys: Vec<String> = queries.iter().map(|query| query.key()).collect();
         keys.sort();
         keys.dedup();
         let mut hasher = Sha256::new();
@@ -37,6 +41,26 @@ impl QuerySetHash {
     }
 }
 
+/// What the client of a socket calls a query: it is told by this name what the query shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum SubscriptionId {
+    /// A number, such as one that the client counts on.
+    Number(u64),
+    /// Any text.
+    Text(String),
+}
+
+impl SubscriptionId {
+    /// Whether it is short enough to be kept and said again with every event.
+    pub(crate) fn is_short(&self) -> bool {
+        match self {
+            Self::Number(_) => true,
+            Self::Text(text) => !text.is_empty() && text.len() <= SUBSCRIPTION_ID_BYTES_MAX,
+        }
+    }
+}
+
 /// Where a stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EventId {
@@ -51,7 +75,7 @@ pub(crate) struct EventId {
 impl EventId {
     /// The id that a client sent; `None` for anything that is not one of ours.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        if text.len() > ID_BYTES_MAX {
+        if text.len() > EVENT_ID_BYTES_MAX {
             return None;
         }
         let mut parts = text.split(':');
@@ -133,6 +157,6 @@ mod tests {
     }
 
     fn hash(viewer: Option<&str>, queries: &[LiveQuery]) -> QuerySetHash {
-        QuerySetHash::of(viewer.map(UserId::from).as_ref(), queries)
+        QuerySetHash::of(viewer.map(UserId::from).as_ref(), &queries.iter().collect::<Vec<_>>())
     }
 }

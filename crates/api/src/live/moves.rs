@@ -2,6 +2,7 @@
 
 use super::{
     Fault,
+    id::SubscriptionId,
     query::LiveQuery,
     replies::RunningReplies,
     rows::{self, Common, Own, Shown},
@@ -27,11 +28,13 @@ pub(crate) struct Onlooker {
 }
 
 /// A query of a stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watched {
     pub(crate) query: LiveQuery,
     /// As the client wrote it.
     pub(crate) text: String,
+    /// The name that a socket's client gave it.
+    pub(crate) id: Option<SubscriptionId>,
     /// What the client has; `None` as long as only its position is known.
     pub(crate) known: Option<Known>,
 }
@@ -51,6 +54,8 @@ pub(crate) enum How {
     Changes,
     /// As a whole.
     Snapshot,
+    /// As a whole for the first time: what is gone by now was never there for the client.
+    First,
 }
 
 /// What to read.
@@ -105,15 +110,6 @@ pub(crate) enum ReplyNews {
     Whole(ConversationId, Vec<(ReplyId, u32)>),
 }
 
-/// Why a stream ends with a move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ends {
-    /// A conversation was deleted.
-    Gone,
-    /// The viewer was deleted.
-    Session,
-}
-
 /// What a client is told to bring it to `position`.
 #[derive(Debug)]
 pub(crate) struct Move {
@@ -122,7 +118,10 @@ pub(crate) struct Move {
     pub(crate) changes: Vec<RowChange>,
     pub(crate) known: Vec<(usize, Known)>,
     pub(crate) replies: Vec<ReplyNews>,
-    pub(crate) ends: Option<Ends>,
+    /// The queries whose conversation was deleted, in their order.
+    pub(crate) gone: Vec<usize>,
+    /// The viewer was deleted.
+    pub(crate) viewer_is_gone: bool,
 }
 
 /// What came of a read.
@@ -170,7 +169,7 @@ pub(crate) fn decide(
     }
     let mut telling = Telling::new(onlooker, replies, plan.clone(), found.position, common)?;
     if telling.viewer_is_gone() {
-        return Ok(Outcome::Moved(Box::new(Move { ends: Some(Ends::Session), ..Move::to(telling.moved.position) })));
+        return Ok(Outcome::Moved(Box::new(Move { viewer_is_gone: true, ..Move::to(telling.moved.position) })));
     }
     for (index, ((watched, how), part)) in watched.iter().zip(&plan.how).zip(parts).enumerate() {
         if telling.query(index, watched, *how, part)? == Fits::NotThere {
@@ -190,7 +189,8 @@ impl Move {
             changes: Vec::new(),
             known: Vec::new(),
             replies: Vec::new(),
-            ends: None,
+            gone: Vec::new(),
+            viewer_is_gone: false,
         }
     }
 }

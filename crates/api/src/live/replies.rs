@@ -116,6 +116,11 @@ impl RunningReplies {
         });
     }
 
+    /// Follows the replies of a conversation no longer.
+    pub(crate) fn leave(&mut self, conversation_id: &ConversationId) {
+        self.forget(|running| running.conversation_id == *conversation_id);
+    }
+
     fn forget(&mut self, ended: impl Fn(&Running) -> bool) {
         for running in self.running.iter().filter(|running| ended(running)) {
             self.listeners.remove(&running.reply_id);

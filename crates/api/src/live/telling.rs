@@ -2,7 +2,7 @@
 
 use super::{
     Fault,
-    moves::{Ends, How, Known, Move, Onlooker, Part, Plan, ReplyNews, RowChange, Watched, Whole, json, running, runs},
+    moves::{How, Known, Move, Onlooker, Part, Plan, ReplyNews, RowChange, Watched, Whole, json, running, runs},
     query::LiveQuery,
     replies::RunningReplies,
     rows::{self, AdvisorChange, Common, Own, Shown},
@@ -92,10 +92,11 @@ impl<'a> Telling<'a> {
     /// Tells of one query.
     pub(super) fn query(&mut self, index: usize, watched: &Watched, how: How, part: Part) -> Result<Fits, Fault> {
         if let LiveQuery::Conversation(id) | LiveQuery::Messages { conversation_id: id, .. } = &watched.query
+            && how != How::First
             && part.own.conversations.iter().any(|changed| changed.row.is_none())
         {
             self.changed(index, "conversation", id.0.clone(), None);
-            self.moved.ends = Some(Ends::Gone);
+            self.moved.gone.push(index);
             return Ok(Fits::Yes);
         }
         let shown = match part.whole {
@@ -104,8 +105,8 @@ impl<'a> Telling<'a> {
             Whole::NotAsked => None,
         };
         match (how, shown) {
-            (How::Snapshot, Some(shown)) => self.whole(index, &watched.query, shown),
-            (How::Snapshot, None) => {}
+            (How::Snapshot | How::First, Some(shown)) => self.whole(index, &watched.query, shown),
+            (How::Snapshot | How::First, None) => {}
             (How::Changes, shown) => self.changes(index, watched, shown, part.own)?,
         }
         Ok(Fits::Yes)
@@ -144,7 +145,8 @@ impl<'a> Telling<'a> {
             }
             return Ok(());
         };
-        let with_known = Watched { query: watched.query.clone(), text: String::new(), known: Some(known.clone()) };
+        let with_known =
+            Watched { query: watched.query.clone(), text: String::new(), id: None, known: Some(known.clone()) };
         tell_advisors(index, &with_known, &self.advisors, &mut self.moved.changes);
         self.new_cards(index, &named);
         self.rows(index, &watched.query, own, &steps)?;

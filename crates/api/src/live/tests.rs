@@ -1,9 +1,12 @@
 //! Live queries through the routes: whatever happens, a client has what the queries answer.
 
+mod caller;
 mod limits;
 mod positions;
 mod replies;
 mod sequences;
+mod socket_ends;
+mod sockets;
 mod watcher;
 mod world;
 

@@ -52,6 +52,9 @@ codes! {
     /// The person is signed in and lacks the role.
     Forbidden = "FORBIDDEN", FORBIDDEN, "Not allowed",
         "Don't repeat it; an operator gives roles.";
+    /// A page of another origin tries to open a WebSocket.
+    OriginNotAllowed = "ORIGIN_NOT_ALLOWED", FORBIDDEN, "Origin not allowed",
+        "Don't repeat it; an operator names the origins of front ends.";
     /// Two tokens that disagree, or two `Authorization` headers.
     AmbiguousAuthorization = "AMBIGUOUS_AUTHORIZATION", BAD_REQUEST, "Ambiguous authorization",
         "Send one token, in the header or in the cookie.";
@@ -88,6 +91,9 @@ codes! {
     /// The route can't answer in any media type of `Accept`.
     NotAcceptable = "NOT_ACCEPTABLE", NOT_ACCEPTABLE, "Not acceptable",
         "Ask for a media type that the route is described with.";
+    /// The request is to become a WebSocket, and its headers are not those of an opening. 426 for another version.
+    InvalidUpgrade = "INVALID_UPGRADE", BAD_REQUEST, "Invalid upgrade",
+        "Open it with a WebSocket library (RFC 6455, version 13).";
     /// The method is not one of the route's; `Allow` names them.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, "Method not allowed",
         "Use a method that `Allow` names.";

@@ -1,6 +1,7 @@
 //! A client of live queries as a browser would be one: it keeps what it is told, and can be compared with
 //! what the queries answer.
 
+use super::caller::Caller;
 use crate::test_api::{Answer, TestApi};
 use axum::body::{Body, BodyDataStream};
 use futures::StreamExt;
@@ -29,10 +30,19 @@ pub(crate) struct Kept {
     rest: Map<String, Value>,
 }
 
+/// What events come over.
+enum Line {
+    Stream {
+        body: BodyDataStream,
+        buffer: String,
+    },
+    /// Each subscription's id is the text of its query.
+    Socket(Box<Caller>),
+}
+
 /// One connection.
 pub(crate) struct Watcher {
-    body: BodyDataStream,
-    buffer: String,
+    line: Line,
     pub(crate) id: Option<String>,
     pub(crate) position: u64,
     pub(crate) kept: BTreeMap<String, Kept>,
@@ -93,16 +103,47 @@ impl Watcher {
         assert_eq!(parts.headers[header::CONTENT_TYPE], "text/event-stream");
         assert_eq!(parts.headers[header::CACHE_CONTROL], "no-store");
         assert_eq!(parts.headers["x-accel-buffering"], "no");
-        Ok(Self {
-            body: body.into_data_stream(),
-            buffer: String::new(),
+        Ok(Self::over(Line::Stream { body: body.into_data_stream(), buffer: String::new() }, id))
+    }
+
+    /// The same over a socket: each query is subscribed to for itself, or all of them are resumed at once.
+    pub(crate) async fn on_socket(test: &TestApi, user: &str, queries: &[&str], id: Option<&str>) -> Self {
+        let mut caller = Caller::of(test, Some(user)).await;
+        let subscriptions = queries.iter().map(|query| json!({"id": query, "query": query}));
+        if let Some(id) = id {
+            let queries: Vec<Value> = subscriptions.collect();
+            caller.say(&json!({"type": "resume", "lastEventId": id, "queries": queries})).await;
+        } else {
+            for subscription in subscriptions {
+                let query = &subscription["query"];
+                caller.say(&json!({"type": "subscribe", "id": query, "query": query})).await;
+            }
+        }
+        Self::over(Line::Socket(Box::new(caller)), id)
+    }
+
+    /// The next message on the socket that it is, whatever it is.
+    pub(crate) async fn next_said(&mut self) -> Value {
+        let Line::Socket(caller) = &mut self.line else { panic!("this is no socket") };
+        caller.hear().await.unwrap()
+    }
+
+    fn over(line: Line, id: Option<&str>) -> Self {
+        Self {
+            line,
             id: id.map(str::to_owned),
             position: 0,
             kept: BTreeMap::new(),
             texts: BTreeMap::new(),
             told: Vec::new(),
             named: Vec::new(),
-        })
+        }
+    }
+
+    /// Says something on the socket that it is.
+    pub(crate) async fn say(&mut self, message: &Value) {
+        let Line::Socket(caller) = &mut self.line else { panic!("this is no socket") };
+        caller.say(message).await;
     }
 
     /// Takes over what the client that stood there had.
@@ -124,23 +165,28 @@ impl Watcher {
     }
 
     async fn take_event(&mut self) -> Option<Told> {
+        let (body, buffer) = match &mut self.line {
+            Line::Socket(caller) => return caller.event().await,
+            Line::Stream { body, buffer } => (body, buffer),
+        };
         loop {
-            while let Some((event, rest)) = self.buffer.split_once("\n\n") {
+            while let Some((event, rest)) = buffer.split_once("\n\n") {
                 let event = parse(event);
-                self.buffer = rest.to_owned();
+                *buffer = rest.to_owned();
                 if event.is_some() {
                     return event;
                 }
             }
-            let chunk = self.body.next().await?.unwrap();
+            let chunk = body.next().await?.unwrap();
             assert!(chunk.len() <= 64 * 1024);
-            self.buffer.push_str(std::str::from_utf8(&chunk).unwrap());
+            buffer.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
 
-    /// One chunk as it comes.
+    /// One chunk of a stream of events as it comes.
     pub(crate) async fn raw(&mut self) -> Option<String> {
-        let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await.unwrap()?;
+        let Line::Stream { body, .. } = &mut self.line else { panic!("a socket has no chunks") };
+        let chunk = tokio::time::timeout(PATIENCE, body.next()).await.unwrap()?;
         Some(String::from_utf8(chunk.unwrap().to_vec()).unwrap())
     }
 
@@ -202,7 +248,13 @@ impl Watcher {
                 }
             }
             "delta" => self.delta(&told.data),
-            "reset" => assert_eq!(told.id, None),
+            "reset" => {
+                // One subscription of a socket has ended, or all that is kept is void.
+                let lost = told.data["id"].as_str();
+                assert_eq!(told.id.is_some(), lost.is_some(), "{told:?}");
+                lost.map(|id| self.kept.remove(id));
+            }
+            "unsubscribed" => drop(self.kept.remove(told.data["id"].as_str().unwrap())),
             other => panic!("an unknown event {other}"),
         }
     }
