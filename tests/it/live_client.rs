@@ -5,11 +5,19 @@ use eventsource_stream::Eventsource;
 use futures::{StreamExt, stream::BoxStream};
 use reqwest::Method;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::ready};
+
+/// One event.
+pub(crate) struct Told {
+    pub(crate) name: String,
+    /// Where the connection stands after it, if that is the end of a move.
+    pub(crate) id: Option<String>,
+    pub(crate) data: Value,
+}
 
 /// The state of one connection to `/api/live`.
 pub(crate) struct LiveClient {
-    events: BoxStream<'static, eventsource_stream::Event>,
+    events: BoxStream<'static, Told>,
     /// Each query's own JSON, moved along by changes.
     pub(crate) data: BTreeMap<String, Value>,
     /// The text of each running reply with its attempt, put together from deltas.
@@ -36,9 +44,19 @@ impl LiveClient {
         assert_eq!(response.status(), 200, "{queries:?}");
         assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
         // A connection that breaks ends the stream of events.
-        let events = response.bytes_stream().eventsource().take_while(|event| std::future::ready(event.is_ok()));
+        let events = response.bytes_stream().eventsource().take_while(|event| ready(event.is_ok()));
+        let events = events.filter_map(|event| ready(event.ok())).map(|event| Told {
+            name: event.event,
+            id: Some(event.id).filter(|id| !id.is_empty()),
+            data: serde_json::from_str(&event.data).unwrap(),
+        });
+        Self::of(events.boxed(), last_id)
+    }
+
+    /// One that hears these events.
+    pub(crate) fn of(events: BoxStream<'static, Told>, last_id: Option<&str>) -> Self {
         Self {
-            events: events.filter_map(|event| std::future::ready(event.ok())).boxed(),
+            events,
             data: BTreeMap::new(),
             drafts: BTreeMap::new(),
             last_id: last_id.map(str::to_owned),
@@ -61,15 +79,14 @@ impl LiveClient {
     /// Takes in one event; false when the stream has ended.
     pub(crate) async fn next(&mut self) -> bool {
         let Some(event) = self.events.next().await else { return false };
-        let data: Value = serde_json::from_str(&event.data).unwrap();
-        if !event.id.is_empty() {
-            self.last_id = Some(event.id.clone());
-        }
-        match event.event.as_str() {
+        let Told { name, id, data } = event;
+        self.last_id = id.or(self.last_id.take());
+        match name.as_str() {
             "snapshot" => self.snapshot(&data),
             "change" => self.change(&data),
             "delta" => self.delta(&data),
             "reset" => self.resets.push(data["reason"].as_str().unwrap().to_owned()),
+            "unsubscribed" => drop(self.data.remove(data["id"].as_str().unwrap())),
             other => panic!("an unknown event {other}"),
         }
         true

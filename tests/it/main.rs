@@ -29,3 +29,4 @@ mod node;
 mod raw_http;
 mod readme;
 mod server;
+mod sockets;
