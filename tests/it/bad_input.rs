@@ -3,6 +3,9 @@
 
 mod canaries;
 mod connections;
+mod description;
+mod foreign;
+mod identities;
 mod rules;
 mod tokens;
 mod walk;

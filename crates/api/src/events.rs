@@ -12,11 +12,9 @@ use crate::{
 use advisor_eventlog::{Direction, EventLog, Filter, Position, ReadError, Recorded, SubscriptionEvent};
 use advisor_events::{KeyError, KeyStore, Metadata, PersonKey, SealContext, StreamName};
 use axum::{
-    Router,
     body::Body,
     extract::{FromRef, FromRequestParts, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -25,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{error::Error, sync::Arc};
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Events that are read at once.
 pub const PAGE_EVENTS: usize = 500;
@@ -49,11 +48,8 @@ impl FromRef<LogAccess> for Arc<Authenticator> {
 }
 
 /// `/admin/events` and `/admin/streams/{stream}`.
-pub(crate) fn router(access: LogAccess) -> Router {
-    Router::new()
-        .route("/admin/events", get(tail_events))
-        .route("/admin/streams/{stream}", get(show_stream))
-        .with_state(access)
+pub(crate) fn router() -> OpenApiRouter<LogAccess> {
+    OpenApiRouter::new().routes(routes!(tail_events)).routes(routes!(show_stream))
 }
 
 /// Whoever may read the log: an operator or an analyst, or who may open the socket in the data directory.
@@ -110,6 +106,21 @@ struct ShowQuery {
 }
 
 /// Everything after a position; with `follow`, what is appended from now on too.
+///
+/// Lines `{position, stream, revision, type, data, metadata}`. Sealed fields stay sealed, unless an operator asks to
+/// open them.
+#[utoipa::path(
+    get,
+    path = "/admin/events",
+    tag = "log",
+    params(
+        ("after" = Option<u64>, Query, description = "A position."),
+        ("follow" = Option<bool>, Query),
+        ("open" = Option<bool>, Query, description = "Open sealed fields: for operators.")
+    ),
+    responses((status = OK, content_type = "application/x-ndjson", body = String)),
+    security(("session" = ["operator"]), ("session" = ["analyst"]))
+)]
 async fn tail_events(
     State(access): State<LogAccess>,
     reader: LogReader,
@@ -138,7 +149,18 @@ async fn sign_in_end(reader: LogReader, authenticator: Arc<Authenticator>) {
     }
 }
 
-/// All events of one stream.
+/// All events of one stream, as lines.
+#[utoipa::path(
+    get,
+    path = "/admin/streams/{stream}",
+    tag = "log",
+    params(
+        ("stream" = String, Path),
+        ("open" = Option<bool>, Query, description = "Open sealed fields: for operators.")
+    ),
+    responses((status = OK, content_type = "application/x-ndjson", body = String), (status = NOT_FOUND)),
+    security(("session" = ["operator"]), ("session" = ["analyst"]))
+)]
 async fn show_stream(
     State(access): State<LogAccess>,
     reader: LogReader,

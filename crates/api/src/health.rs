@@ -3,10 +3,9 @@
 use crate::{Api, extract::Query};
 use async_trait::async_trait;
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -96,12 +95,15 @@ pub(crate) fn contract_router() -> OpenApiRouter<Api> {
 }
 
 /// `/metrics`: on the operators' listener.
-pub(crate) fn metrics_router(measurements: PrometheusHandle) -> Router {
-    let show = async move || {
-        measurements.run_upkeep();
-        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], measurements.render())
-    };
-    Router::new().route("/metrics", get(show))
+pub(crate) fn metrics_router() -> OpenApiRouter<PrometheusHandle> {
+    OpenApiRouter::new().routes(routes!(get_metrics))
+}
+
+/// Everything that is measured, in the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = OK, body = String)), security(()))]
+async fn get_metrics(State(measurements): State<PrometheusHandle>) -> Response {
+    measurements.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], measurements.render()).into_response()
 }
 
 /// Whether the process lives. Asks nothing else.

@@ -54,6 +54,7 @@ use settings::BodyLimits;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
+use verification::Verifier;
 
 /// Everything that handlers need. Cloning is cheap.
 #[derive(Clone)]
@@ -111,13 +112,14 @@ pub fn router(api: &Api) -> Router {
 
 /// The operators' listener: health, metrics, the log's events, erasing people, verifying.
 pub fn admin_router(api: &Api, measurements: PrometheusHandle, access: LogAccess) -> Router {
-    let (router, _) = health::router().split_for_parts();
-    let router = router.with_state(api.clone());
-    let keys = Arc::clone(&access.keys);
-    let router = router.merge(health::metrics_router(measurements)).merge(events::router(access));
-    layers::surround_without_browsers(
-        router.merge(users::router(api.clone())).merge(verification::router(api.clone(), keys)),
-    )
+    let verifier = Verifier { api: api.clone(), keys: Arc::clone(&access.keys) };
+    let routes = OpenApiRouter::new()
+        .merge(health::router().merge(users::router()).with_state(api.clone()))
+        .merge(health::metrics_router().with_state(measurements))
+        .merge(events::router().with_state(access))
+        .merge(verification::router().with_state(verifier));
+    let (router, document) = openapi::describe_for_operators(routes).split_for_parts();
+    layers::surround_without_browsers(openapi::serve(router, document))
 }
 
 /// Every resource in one list: a route that is not here does not exist.

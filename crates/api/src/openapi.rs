@@ -7,13 +7,17 @@ use crate::{
     extract::CursorKey,
     problem::{self, ProblemSchema},
 };
-use axum::{Router, response::IntoResponse, routing::get};
+use axum::{
+    Extension, Router,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use http::header;
 use std::sync::Arc;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        Content, OpenApi as Document, Ref, Response,
+        Content, OpenApi as Document, Ref, Response as DescribedResponse,
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -26,11 +30,25 @@ use utoipa_axum::router::OpenApiRouter;
         description = "Commands change things, queries show them, and every query of one's own can be live.\n\n\
             [Every error code](docs/errors), with what to do about it."
     ),
+    paths(get_description),
     components(schemas(ProblemSchema)),
     modifiers(&SignIn),
     security(("session" = []), ("sessionCookie" = []))
 )]
 struct Head;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "AI Advisor Chat, for who runs it",
+        description = "On the operators' listener and on the socket in the data directory. Roles are those of the token."
+    ),
+    paths(get_description),
+    components(schemas(ProblemSchema)),
+    modifiers(&SignIn),
+    security(("session" = ["operator"]))
+)]
+struct HeadForOperators;
 
 /// How people sign in.
 struct SignIn;
@@ -44,14 +62,19 @@ impl Modify for SignIn {
     }
 }
 
-/// The routes with what holds for all of them.
+/// The routes with what holds for all of them. Whom each lets in stands in its `security`: nobody else is.
 pub(crate) fn describe(routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Head::openapi()).merge(routes)
 }
 
+/// The same for the operators' listener.
+pub(crate) fn describe_for_operators(routes: OpenApiRouter) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(HeadForOperators::openapi()).merge(routes)
+}
+
 /// What every operation can answer beside what it names itself: a problem.
 fn with_problems(mut document: Document) -> Document {
-    let problem = Response::builder()
+    let problem = DescribedResponse::builder()
         .description("What went wrong.")
         .content(problem::MEDIA_TYPE, Content::new(Some(Ref::from_schema_name("Problem"))))
         .build();
@@ -65,11 +88,16 @@ fn with_problems(mut document: Document) -> Document {
 }
 
 /// Adds `/openapi.json`. The document is written once.
-pub(crate) fn serve(router: Router<Api>, document: Document) -> Router<Api> {
+pub(crate) fn serve<S: Clone + Send + Sync + 'static>(router: Router<S>, document: Document) -> Router<S> {
     let document = with_problems(document);
     let text: Arc<str> = document.to_pretty_json().unwrap_or_default().into();
-    let show = async move || ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response();
-    router.route("/openapi.json", get(show))
+    router.route("/openapi.json", get(get_description).layer(Extension(text)))
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "documentation", responses((status = OK, body = Value)), security(()))]
+async fn get_description(Extension(text): Extension<Arc<str>>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
 }
 
 /// The description as JSON text.

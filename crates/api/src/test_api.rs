@@ -2,7 +2,7 @@
 
 use crate::{
     Api, Check, LiveHub, Settings,
-    auth::test_issuer::{ATTACKER, CLERK, TestClock, claims_with, issuer},
+    auth::test_issuer::{ATTACKER, CLERK, NOW, TestClock, claims_with, issuer},
     auth::{
         Authenticator,
         clerk::{Issuer, IssuerKeys},
@@ -35,6 +35,9 @@ use uuid::Uuid;
 
 /// Who runs the system here.
 pub(crate) const OPERATOR: &str = "operator";
+
+/// Who reads the log here.
+pub(crate) const ANALYST: &str = "analyst";
 
 /// An API with everything behind it. The runner ends with it.
 pub(crate) struct TestApi {
@@ -81,8 +84,9 @@ impl TestApi {
         let live = LiveHub::new(reader.clone(), Arc::clone(&bus));
         TaskTracker::new().spawn(Arc::clone(&live).run(runner.clone()));
         let keys_of_issuer = IssuerKeys::from_pem(&CLERK.public_pem()).unwrap();
-        let operators = HashSet::from([OPERATOR.into()]);
-        let issuer = Issuer { roles: RoleRules { operators, ..RoleRules::default() }, ..issuer(keys_of_issuer) };
+        let (operators, analysts) = (HashSet::from([OPERATOR.into()]), HashSet::from([ANALYST.into()]));
+        let issuer =
+            Issuer { roles: RoleRules { operators, analysts, ..RoleRules::default() }, ..issuer(keys_of_issuer) };
         let people = Arc::<Commands>::clone(&commands);
         let revoked = Revoked::load(side.revocations().clone(), Arc::clone(&shared_clock)).await.unwrap();
         TaskTracker::new().spawn(Arc::clone(&revoked).follow(runner.clone()));
@@ -116,6 +120,11 @@ impl TestApi {
     /// A token of this person that is accepted.
     pub(crate) fn token(user: &str) -> String {
         CLERK.token(&claims_with(json!({"sub": user, "sid": format!("sess_{user}")})))
+    }
+
+    /// A token of this person that was accepted until a minute ago.
+    pub(crate) fn expired_token(user: &str) -> String {
+        CLERK.token(&claims_with(json!({"sub": user, "exp": NOW - 60, "nbf": NOW - 120, "iat": NOW - 120})))
     }
 
     /// A token that nobody here has issued.

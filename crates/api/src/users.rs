@@ -5,15 +5,16 @@ use advisor_commands::{CommandContext, UserCommand};
 use advisor_events::{Timestamp, UserId};
 use advisor_projections::{deletions, deletions::DeletionRow, users};
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     response::{IntoResponse, Response},
-    routing::delete,
 };
 use http::StatusCode;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 /// Longest time that an answer waits for an erasure's end.
@@ -22,24 +23,35 @@ pub const END_WAIT: Duration = Duration::from_secs(15);
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How far a person's erasure is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ErasureView {
+    #[schema(value_type = String)]
     user_id: UserId,
     /// Position of the event that deleted the account.
     position: u64,
+    #[schema(value_type = String)]
     deleted_at: Timestamp,
     /// When nothing of the person's words was left anywhere; null while some still are.
+    #[schema(value_type = Option<String>)]
     erased_at: Option<Timestamp>,
 }
 
 /// `DELETE /admin/users/{id}`.
-pub(crate) fn router(api: Api) -> Router {
-    Router::new().route("/admin/users/{id}", delete(erase_user)).with_state(api)
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(erase_user))
 }
 
 /// Erases a person. 200 once nothing of their words is left; 202 if that takes longer than 15 s: it goes on, and
 /// asking again waits on. Asking for somebody who is erased already answers the same.
+#[utoipa::path(
+    delete,
+    path = "/admin/users/{id}",
+    tag = "people",
+    params(("id" = String, Path)),
+    responses((status = OK, body = ErasureView), (status = ACCEPTED, body = ErasureView), (status = NOT_FOUND)),
+    security(("session" = ["operator"]))
+)]
 async fn erase_user(runs: Runs, State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
     let user = UserId::from(id);
     let known = || {

@@ -15,15 +15,16 @@ use advisor_projections::{
     verification::{DifferenceKind, Verification, VerificationError, verify},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{FromRef, State},
-    routing::get,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct VerificationView {
     generation: u64,
@@ -37,20 +38,20 @@ struct VerificationView {
     rows: Option<RowsView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ConsumptionView {
     events: u64,
     digest: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct DifferenceView {
     /// `dropped`, `doubled`, `swapped` or `other`.
     kind: &'static str,
     position: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RowsView {
     /// The checkpoint at which rows were compared.
     position: u64,
@@ -60,7 +61,7 @@ struct RowsView {
     differences: Vec<RowDifferenceView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RowDifferenceView {
     table: &'static str,
     key: String,
@@ -68,9 +69,9 @@ struct RowDifferenceView {
 
 /// What the route needs.
 #[derive(Clone)]
-struct Verifier {
-    api: Api,
-    keys: Arc<dyn KeyStore>,
+pub(crate) struct Verifier {
+    pub(crate) api: Api,
+    pub(crate) keys: Arc<dyn KeyStore>,
 }
 
 impl FromRef<Verifier> for Arc<Authenticator> {
@@ -88,11 +89,19 @@ struct VerificationQuery {
 }
 
 /// `GET /admin/verification`.
-pub(crate) fn router(api: Api, keys: Arc<dyn KeyStore>) -> Router {
-    Router::new().route("/admin/verification", get(show_verification)).with_state(Verifier { api, keys })
+pub(crate) fn router() -> OpenApiRouter<Verifier> {
+    OpenApiRouter::new().routes(routes!(show_verification))
 }
 
 /// Folds the whole log up to the checkpoint: about a second for a million events, and ten with the rows.
+#[utoipa::path(
+    get,
+    path = "/admin/verification",
+    tag = "log",
+    params(("rows" = Option<bool>, Query, description = "Fold every row once more, too.")),
+    responses((status = OK, body = VerificationView)),
+    security(("session" = ["operator"]))
+)]
 async fn show_verification(
     _: Runs,
     State(verifier): State<Verifier>,

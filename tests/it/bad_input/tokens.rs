@@ -24,7 +24,7 @@ use std::{
     },
 };
 
-const PARTY: &str = "https://app.example.com";
+pub(crate) const PARTY: &str = "https://app.example.com";
 
 #[tokio::test]
 async fn tokens_that_are_none_open_nothing_under_a_key_that_is_configured() {
@@ -198,12 +198,12 @@ async fn a_pending_session_is_forbidden_and_says_so() {
     check_problem(&user.raw("GET /api/me", &[], b"").await, 403, "SESSION_PENDING", "pending");
 }
 
-fn client(server: &Server, token: &str) -> Client {
+pub(crate) fn client(server: &Server, token: &str) -> Client {
     Client { http: reqwest::Client::new(), url: server.url.clone(), token: token.to_owned() }
 }
 
 /// Claims that are accepted, with changes; `null` takes a claim away.
-fn claims(issuer: &Issuer, changes: &Value) -> Value {
+pub(crate) fn claims(issuer: &Issuer, changes: &Value) -> Value {
     let now = now();
     let mut claims = json!({
         "iss": issuer.name, "sub": "user_ana", "sid": "sess_1", "azp": PARTY,
@@ -220,7 +220,7 @@ fn claims(issuer: &Issuer, changes: &Value) -> Value {
 }
 
 #[expect(clippy::disallowed_methods, reason = "The issuer's clock is the machine's.")]
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
@@ -231,14 +231,14 @@ fn flip(signature: &str) -> String {
 }
 
 /// An issuer with a key of its own.
-struct Issuer {
-    name: String,
+pub(crate) struct Issuer {
+    pub(crate) name: String,
     key_id: String,
     pair: KeyPair,
 }
 
 impl Issuer {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), key_id: "ins_1".to_owned(), pair: KeyPair::generate(KeySize::Rsa2048).unwrap() }
     }
 
@@ -247,7 +247,7 @@ impl Issuer {
         der.as_ref().to_vec()
     }
 
-    fn public_pem(&self) -> String {
+    pub(crate) fn public_pem(&self) -> String {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(self.public_der()))
     }
 
@@ -262,7 +262,7 @@ impl Issuer {
         json!({"alg": "RS256", "typ": "JWT", "kid": self.key_id}).to_string()
     }
 
-    fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         self.token_of(&self.header(), &claims.to_string())
     }
 
