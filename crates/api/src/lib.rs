@@ -113,12 +113,12 @@ pub fn router(api: &Api) -> Router {
 /// The operators' listener: health, metrics, the log's events, erasing people, verifying.
 pub fn admin_router(api: &Api, measurements: PrometheusHandle, access: LogAccess) -> Router {
     let verifier = Verifier { api: api.clone(), keys: Arc::clone(&access.keys) };
-    let routes = OpenApiRouter::new()
+    let described = OpenApiRouter::new()
         .merge(health::router().merge(users::router()).with_state(api.clone()))
         .merge(health::metrics_router().with_state(measurements))
         .merge(events::router().with_state(access))
         .merge(verification::router().with_state(verifier));
-    let (router, document) = openapi::describe_for_operators(routes).split_for_parts();
+    let (router, document) = openapi::describe_for_operators(described).split_for_parts();
     layers::surround_without_browsers(openapi::serve(router, document))
 }
 

@@ -129,4 +129,6 @@ async fn revoke(api: &Api, subject: Subject) -> Result<(), Problem> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
