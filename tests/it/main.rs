@@ -11,6 +11,7 @@
 
 mod architecture;
 mod bad_input;
+mod bounds;
 mod browser_client;
 mod command_line;
 mod contract;

@@ -15,7 +15,7 @@ use crate::{
     master_key::{self, KEYS_FILE},
     system_clock::SystemClock,
 };
-use advisor_api::{Api, LiveHub, Settings, auth::revoked::Revoked, extract::CursorKey};
+use advisor_api::{Api, LiveHub, Settings, auth::revoked::Revoked, extract::CursorKey, measure};
 use advisor_bus::{Bus, InProcessBus};
 use advisor_commands::Commands;
 use advisor_eventlog::{EventLog, SqliteLog};
@@ -108,6 +108,7 @@ struct Stores {
 }
 
 async fn serve(config: &Config) -> Result<()> {
+    let measurements = measure::install()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let directory = &config.read_model_dir;
 
@@ -145,6 +146,7 @@ async fn serve(config: &Config) -> Result<()> {
     running.start_runner(runner);
 
     // What clients see.
+    let models = Arc::new(workers::models(config)?);
     let live = LiveHub::new(reader.clone(), Arc::clone(&bus));
     running.listeners.spawn(Arc::clone(&live).run(running.stopping.clone()));
     let revoked = Revoked::load(side.revocations().clone(), Arc::clone(&clock)).await?;
@@ -160,11 +162,11 @@ async fn serve(config: &Config) -> Result<()> {
         authenticator: Arc::new(sign_in::authenticator(config, &commands, &revoked, &clock)?),
         revoked,
         settings: Arc::new(settings(config, &master_key)?),
-        checks: checks::all(&log, &reader),
+        checks: checks::all(&log, &reader, &models),
         shutdown: running.stopping.clone(),
     };
-    workers::start(config, &api, &running)?;
-    running.listen(config, &api, keys).await?;
+    workers::start(config, &api, models, &running);
+    running.listen(config, &api, keys, measurements).await?;
     end::signal().await?;
     running.end().await
 }

@@ -1,6 +1,6 @@
 //! Whether the server lives, whether it is ready, and what it is.
 
-use crate::{Api, extract::Query};
+use crate::{Api, extract::Query, measure::Measurements};
 use async_trait::async_trait;
 use axum::{
     Json,
@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use utoipa::ToSchema;
@@ -95,13 +94,13 @@ pub(crate) fn contract_router() -> OpenApiRouter<Api> {
 }
 
 /// `/metrics`: on the operators' listener.
-pub(crate) fn metrics_router() -> OpenApiRouter<PrometheusHandle> {
+pub(crate) fn metrics_router() -> OpenApiRouter<Measurements> {
     OpenApiRouter::new().routes(routes!(get_metrics))
 }
 
 /// Everything that is measured, in the text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = OK, body = String)), security(()))]
-async fn get_metrics(State(measurements): State<PrometheusHandle>) -> Response {
+async fn get_metrics(State(measurements): State<Measurements>) -> Response {
     measurements.run_upkeep();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], measurements.render()).into_response()
 }

@@ -49,7 +49,7 @@ use auth::{Authenticator, revoked::Revoked};
 use axum::{Router, extract::FromRef, middleware::from_fn};
 use events::LogAccess;
 use extract::CursorKey;
-use metrics_exporter_prometheus::PrometheusHandle;
+use measure::Measurements;
 use settings::BodyLimits;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -111,7 +111,7 @@ pub fn router(api: &Api) -> Router {
 }
 
 /// The operators' listener: health, metrics, the log's events, erasing people, verifying.
-pub fn admin_router(api: &Api, measurements: PrometheusHandle, access: LogAccess) -> Router {
+pub fn admin_router(api: &Api, measurements: Measurements, access: LogAccess) -> Router {
     let verifier = Verifier { api: api.clone(), keys: Arc::clone(&access.keys) };
     let described = OpenApiRouter::new()
         .merge(health::router().merge(users::router()).with_state(api.clone()))

@@ -109,6 +109,8 @@ pub type ModelStream = BoxStream<'static, Result<ModelEvent, ModelError>>;
 /// Whoever answers requests.
 #[async_trait]
 pub trait Model: Send + Sync {
+    /// The provider's name, for operators: no key, no path.
+    fn name(&self) -> &str;
     /// Asks; gives the answer's stream once the provider has accepted the request.
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError>;
 }

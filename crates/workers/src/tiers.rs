@@ -7,7 +7,7 @@
 use crate::{
     model::{
         Model, ModelError, ModelEvent, ModelStream,
-        breaker::{Breaker, BreakerOptions, Permit},
+        breaker::{Breaker, BreakerOptions, Permit, Standing},
         demo::{DEMO_MODEL, DemoModel},
     },
     prompt::{ModelLimits, Prompt},
@@ -112,15 +112,21 @@ impl fmt::Debug for Begun {
 impl Models {
     /// Models of a provider.
     pub fn new(provider: Arc<dyn Model>, tiers: TierModels, options: ModelsOptions) -> Self {
-        let breaker = Breaker::new(options.breaker);
+        let breaker = Breaker::new(provider.name(), options.breaker);
         Self { provider, names: Names::Tiers(tiers), options, breaker }
     }
 
     /// The built-in demo model alone.
     pub fn demo(delay: Duration) -> Self {
         let options = ModelsOptions::default();
-        let breaker = Breaker::new(options.breaker);
-        Self { provider: Arc::new(DemoModel { delay }), names: Names::Demo, options, breaker }
+        let provider = Arc::new(DemoModel { delay });
+        let breaker = Breaker::new(provider.name(), options.breaker);
+        Self { provider, names: Names::Demo, options, breaker }
+    }
+
+    /// Who answers, and how they stand.
+    pub fn provider(&self) -> (&str, Standing) {
+        (self.provider.name(), self.breaker.standing())
     }
 
     /// Whether answers are demo answers.

@@ -3,12 +3,17 @@
 use advisor_api::{Check, CheckFailed};
 use advisor_eventlog::EventLog;
 use advisor_projections::{Reader, State};
+use advisor_workers::{model::breaker::Standing, tiers::Models};
 use async_trait::async_trait;
 use std::sync::Arc;
 
 /// Every check.
-pub(super) fn all(log: &Arc<dyn EventLog>, reader: &Reader) -> Arc<[Arc<dyn Check>]> {
-    Arc::new([Arc::new(EventLogAnswers(Arc::clone(log))) as Arc<dyn Check>, Arc::new(ReadSideFollows(reader.clone()))])
+pub(super) fn all(log: &Arc<dyn EventLog>, reader: &Reader, models: &Arc<Models>) -> Arc<[Arc<dyn Check>]> {
+    Arc::new([
+        Arc::new(EventLogAnswers(Arc::clone(log))) as Arc<dyn Check>,
+        Arc::new(ReadSideFollows(reader.clone())),
+        Arc::new(ModelProviderStands(Arc::clone(models))),
+    ])
 }
 
 struct EventLogAnswers(Arc<dyn EventLog>);
@@ -41,5 +46,27 @@ impl Check for ReadSideFollows {
             State::CatchingUp => Err(CheckFailed(format!("generation {generation} catches up, at {position}"))),
             State::Stopped(reason) => Err(CheckFailed(format!("stopped at {position}: {reason}"))),
         }
+    }
+}
+
+/// Only told: a server whose model is away still takes messages, and answers queries.
+struct ModelProviderStands(Arc<Models>);
+
+#[async_trait]
+impl Check for ModelProviderStands {
+    fn name(&self) -> &'static str {
+        "model provider"
+    }
+
+    async fn look(&self) -> Result<String, CheckFailed> {
+        let (provider, standing) = self.0.provider();
+        Ok(match standing {
+            Standing::Asked { failures: 0 } => format!("{provider} is asked"),
+            Standing::Asked { failures } => format!("{provider} is asked, and has failed {failures} times in a row"),
+            Standing::LeftAlone { left } => {
+                format!("{provider} has failed too often and is left alone for {} ms more", left.as_millis())
+            }
+            Standing::Tried => format!("{provider} is tried again after it was left alone"),
+        })
     }
 }

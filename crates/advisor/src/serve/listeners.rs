@@ -2,7 +2,7 @@
 
 use super::Running;
 use crate::{admin_client::ADMIN_SOCKET, config::Config, output};
-use advisor_api::{Api, accept, auth::LocalOperator, events::LogAccess, measure};
+use advisor_api::{Api, accept, auth::LocalOperator, events::LogAccess, measure::Measurements};
 use advisor_events::KeyStore;
 use anyhow::{Context, Result};
 use axum::Extension;
@@ -11,7 +11,13 @@ use tokio::net::TcpListener;
 
 impl Running {
     /// Binds everything, starts to serve, and says where.
-    pub(super) async fn listen(&self, config: &Config, api: &Api, keys: Arc<dyn KeyStore>) -> Result<()> {
+    pub(super) async fn listen(
+        &self,
+        config: &Config,
+        api: &Api,
+        keys: Arc<dyn KeyStore>,
+        measurements: Measurements,
+    ) -> Result<()> {
         let public = bind(config.listen).await?;
         let admin = bind(config.admin_listen).await?;
         let socket = config.data_dir.join(ADMIN_SOCKET);
@@ -19,7 +25,7 @@ impl Running {
         let (address, admin_address) = (public.local_addr()?, admin.local_addr()?);
 
         let (limits, admin_limits) = (config.limits.accept, config.limits.admin_accept);
-        let admin_router = advisor_api::admin_router(api, measure::install()?, self.log_access(api, keys));
+        let admin_router = advisor_api::admin_router(api, measurements, self.log_access(api, keys));
         let local_router = admin_router.clone().layer(Extension(LocalOperator));
         let stopping = || self.stopping.clone();
         self.listeners.spawn(accept::serve_tcp(public, advisor_api::router(api), limits, stopping()));

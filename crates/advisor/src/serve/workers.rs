@@ -15,7 +15,7 @@ use anyhow::Result;
 use std::sync::Arc;
 
 /// Starts all workers of this process.
-pub(super) fn start(config: &Config, api: &Api, running: &Running) -> Result<()> {
+pub(super) fn start(config: &Config, api: &Api, models: Arc<Models>, running: &Running) {
     let deps = Deps {
         commands: Arc::clone(&api.commands),
         reader: api.reader.clone(),
@@ -24,7 +24,7 @@ pub(super) fn start(config: &Config, api: &Api, running: &Running) -> Result<()>
         bus: Arc::clone(&api.bus),
         log: Arc::clone(&api.log),
         clock: Arc::clone(&api.clock),
-        models: Arc::new(models(config)?),
+        models,
     };
     let options = Options {
         // The log's lock says that this is the only process: what another one began, nobody runs any more.
@@ -33,10 +33,10 @@ pub(super) fn start(config: &Config, api: &Api, running: &Running) -> Result<()>
         erasures: EraseOptions::default(),
     };
     advisor_workers::start(&deps, options, &running.workers, &running.stopping);
-    Ok(())
 }
 
-fn models(config: &Config) -> Result<Models> {
+/// The models, behind the provider that is configured.
+pub(super) fn models(config: &Config) -> Result<Models> {
     let wanted = &config.models;
     let endpoint = match &wanted.provider {
         ModelProvider::Demo { delay } => return Ok(Models::demo(*delay)),

@@ -23,6 +23,10 @@ pub struct DemoModel {
 
 #[async_trait]
 impl Model for DemoModel {
+    fn name(&self) -> &str {
+        DEMO_MODEL
+    }
+
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let delay = self.delay;
         let words: Vec<String> = answer(&request.task).split_inclusive(' ').map(str::to_owned).collect();

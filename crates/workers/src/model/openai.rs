@@ -141,6 +141,10 @@ fn headers(key: Option<&SecretString>, app_url: &str) -> Result<HeaderMap, Endpo
 
 #[async_trait]
 impl Model for OpenAiModel {
+    fn name(&self) -> &str {
+        self.url.host_str().unwrap_or("a host without a name")
+    }
+
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let now = Instant::now();
         let (first, end) = (now + self.limits.first_token, now + self.limits.total);

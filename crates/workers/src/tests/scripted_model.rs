@@ -55,6 +55,10 @@ impl ScriptedModel {
 
 #[async_trait]
 impl Model for ScriptedModel {
+    fn name(&self) -> &'static str {
+        "script"
+    }
+
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let play = {
             let mut plays = self.plays.lock().unwrap();

@@ -167,6 +167,10 @@ impl Script {
 
 #[async_trait]
 impl Model for Script {
+    fn name(&self) -> &'static str {
+        "script"
+    }
+
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let mut played = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
