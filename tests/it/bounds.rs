@@ -1,6 +1,6 @@
 //! What happens when a limit is reached, seen from outside.
 
-use crate::server::Server;
+use crate::server::{Client, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -23,4 +23,40 @@ async fn a_model_provider_that_fails_again_and_again_is_left_alone_and_operators
     assert!(provider["detail"].as_str().unwrap().contains("is left alone"), "{provider}");
     let metrics = reqwest::get(format!("{}/metrics", server.admin_url)).await.unwrap().text().await.unwrap();
     assert!(metrics.contains(r#"advisor_model_provider_standing{provider="127.0.0.1"} 2"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn one_address_is_limited_and_another_is_not() {
+    let server = Server::start_with(&[("ADVISOR_ANONYMOUS_PER_MINUTE", "1"), ("ADVISOR_ANONYMOUS_BURST", "2")]);
+    let statuses = async |client: &Client| {
+        let mut statuses = Vec::new();
+        for forwarded in ["198.51.100.1", "198.51.100.2", "198.51.100.3"] {
+            // Nobody has said that this proxy is to be trusted.
+            let headers = [("x-forwarded-for", forwarded)];
+            statuses.push(client.ask(Method::GET, "/api/advisors", &headers, None).await.status);
+        }
+        statuses
+    };
+    assert_eq!(statuses(&stranger(&server, "127.0.0.2")).await, [200, 200, 429]);
+    assert_eq!(statuses(&stranger(&server, "127.0.0.3")).await, [200, 200, 429]);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_where_requests_come_from() {
+    let server = Server::start_with(&[
+        ("ADVISOR_ANONYMOUS_PER_MINUTE", "1"),
+        ("ADVISOR_ANONYMOUS_BURST", "1"),
+        ("ADVISOR_TRUSTED_PROXIES", "127.0.0.2"),
+    ]);
+    let proxy = stranger(&server, "127.0.0.2");
+    for (forwarded, status) in [("2001:db8::1", 200), ("2001:db8::2", 429), ("2001:db8:0:1::1", 200)] {
+        let answer = proxy.ask(Method::GET, "/api/advisors", &[("x-forwarded-for", forwarded)], None).await;
+        assert_eq!(answer.status, status, "{forwarded}: {answer:?}");
+    }
+}
+
+/// Somebody who is not signed in, at another address of this machine.
+fn stranger(server: &Server, place: &str) -> Client {
+    let http = reqwest::Client::builder().local_address(Some(place.parse().unwrap())).build().unwrap();
+    Client { http, url: server.url.clone(), token: String::new() }
 }

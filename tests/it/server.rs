@@ -16,6 +16,16 @@ use tempfile::TempDir;
 /// How long anything may take that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Tests ask as often as they like, unless they are about that.
+const NO_RATES: [(&str, &str); 6] = [
+    ("ADVISOR_COMMANDS_PER_MINUTE", "0"),
+    ("ADVISOR_QUERIES_PER_MINUTE", "0"),
+    ("ADVISOR_REPLIES_PER_MINUTE", "0"),
+    ("ADVISOR_REFUSED_SIGN_INS_PER_MINUTE", "0"),
+    ("ADVISOR_ANONYMOUS_PER_MINUTE", "0"),
+    ("ADVISOR_CONNECTIONS_PER_ADDRESS_PER_MINUTE", "0"),
+];
+
 /// A running server and its data directory; both end with it.
 pub(crate) struct Server {
     directory: TempDir,
@@ -131,6 +141,7 @@ pub(crate) fn advisor(directory: &Path, variables: &[(String, String)], argument
 fn command(directory: &Path, variables: &[(String, String)]) -> Command {
     let mut command = Command::new(binary());
     command.current_dir(directory).env_clear().env("ADVISOR_DATA_DIR", directory.join("data"));
+    command.envs(NO_RATES);
     command.envs(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     command
 }

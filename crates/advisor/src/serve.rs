@@ -15,7 +15,7 @@ use crate::{
     master_key::{self, KEYS_FILE},
     system_clock::SystemClock,
 };
-use advisor_api::{Api, LiveHub, Settings, auth::revoked::Revoked, extract::CursorKey, measure};
+use advisor_api::{Api, LiveHub, Settings, auth::revoked::Revoked, extract::CursorKey, measure, traffic::Traffic};
 use advisor_bus::{Bus, InProcessBus};
 use advisor_commands::Commands;
 use advisor_eventlog::{EventLog, SqliteLog};
@@ -161,6 +161,7 @@ async fn serve(config: &Config) -> Result<()> {
         clock: Arc::clone(&clock),
         authenticator: Arc::new(sign_in::authenticator(config, &commands, &revoked, &clock)?),
         revoked,
+        traffic: Arc::new(Traffic::new(config.limits.traffic.clone())),
         settings: Arc::new(settings(config, &master_key)?),
         checks: checks::all(&log, &reader, &models),
         shutdown: running.stopping.clone(),

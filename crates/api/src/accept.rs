@@ -1,6 +1,7 @@
 //! Our own accept loop: a limit on connections, time-outs for headers, idleness and slow readers, heads that
 //! are judged before anybody reads them, and an orderly end. `axum::serve` has none of the first four.
 
+mod crowd;
 mod guard;
 mod head;
 mod stall;
@@ -8,8 +9,11 @@ mod takeover;
 
 pub use takeover::Takeover;
 
-use crate::{layers, problem::Problem};
+pub use crowd::AddressLimits;
+
+use crate::{layers, problem::Problem, traffic::Peer};
 use axum::{Extension, Router, body::Body};
+use crowd::Crowd;
 use futures::future::BoxFuture;
 use guard::{HeadGuard, Last, LastRequest};
 use head::{HeadFault, HeadLimits};
@@ -20,6 +24,7 @@ use stall::StallTimeout;
 use std::{
     convert::Infallible,
     io,
+    net::IpAddr,
     path::Path,
     sync::{
         Arc,
@@ -45,10 +50,12 @@ pub const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 const BACK_OFF_MIN: Duration = Duration::from_millis(5);
 
 /// Bounds of connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AcceptLimits {
     /// Most open connections; more wait in the system's queue.
     pub connections_max: usize,
+    /// What one address may have of them.
+    pub of_address: AddressLimits,
     /// Most time for the headers of a request, and between two requests.
     pub header_timeout: Duration,
     /// Most bytes of a request's headers with its first line; more is 431.
@@ -63,6 +70,7 @@ impl Default for AcceptLimits {
     fn default() -> Self {
         Self {
             connections_max: 16_384,
+            of_address: AddressLimits::default(),
             header_timeout: Duration::from_secs(10),
             header_bytes_max: 16 * 1024,
             headers_max: 100,
@@ -88,27 +96,28 @@ pub async fn serve_unix(listener: UnixListener, router: Router, limits: AcceptLi
 trait Listen: Send + Sync {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// The next connection, and the address at its other end if it has one.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
 }
 
 impl Listen for TcpListener {
     type Stream = TcpStream;
 
-    async fn next(&self) -> io::Result<TcpStream> {
-        let (stream, _) = self.accept().await?;
+    async fn next(&self) -> io::Result<(TcpStream, Option<IpAddr>)> {
+        let (stream, address) = self.accept().await?;
         // Small answers and events leave at once.
         stream.set_nodelay(true)?;
         #[cfg(target_os = "linux")]
         rustix::net::sockopt::set_tcp_user_timeout(&stream, SILENT_CLIENT_TIMEOUT_MS)?;
-        Ok(stream)
+        Ok((stream, Some(address.ip())))
     }
 }
 
 impl Listen for UnixListener {
     type Stream = UnixStream;
 
-    async fn next(&self) -> io::Result<UnixStream> {
-        self.accept().await.map(|(stream, _)| stream)
+    async fn next(&self) -> io::Result<(UnixStream, Option<IpAddr>)> {
+        self.accept().await.map(|(stream, _)| (stream, None))
     }
 }
 
@@ -128,6 +137,7 @@ async fn serve(listener: impl Listen, router: Router, limits: AcceptLimits, shut
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
     let doors = Doors::new(router);
+    let crowd = Crowd::new(limits.of_address.clone());
     let mut back_off = BACK_OFF_MIN;
     loop {
         let slot = tokio::select! {
@@ -139,16 +149,19 @@ async fn serve(listener: impl Listen, router: Router, limits: AcceptLimits, shut
             accepted = listener.next() => accepted,
         };
         match accepted {
-            Ok(stream) => {
+            Ok((stream, peer)) => {
                 back_off = BACK_OFF_MIN;
-                let (doors, shutdown) = (doors.clone(), shutdown.clone());
+                // A crowd is not answered: whoever makes one would have the server write for nothing.
+                let Ok(admitted) = crowd.admit(peer) else { continue };
+                let doors = Doors { peer, ..doors.clone() };
+                let (limits, shutdown) = (limits.clone(), shutdown.clone());
                 connections.spawn(async move {
                     let taken_over = connection(stream, doors, limits, shutdown).await;
                     // A connection that was upgraded is still one: it keeps its slot, and shutdown waits for it.
                     if let Some(taken_over) = taken_over {
                         taken_over.await;
                     }
-                    drop(slot);
+                    drop((slot, admitted));
                 });
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -182,15 +195,20 @@ struct Doors {
     router: Router,
     /// Answers what has no head that could be taken.
     refusing: Router,
+    /// The address at the other end of the connection.
+    peer: Option<IpAddr>,
 }
 
 impl Doors {
     fn new(router: Router) -> Self {
-        Self { router, refusing: layers::observed(Router::new().fallback(refuse_head)) }
+        Self { router, refusing: layers::observed(Router::new().fallback(refuse_head)), peer: None }
     }
 
     /// The answer to a request; to the last one of a connection, one that closes it.
     async fn answer(self, mut request: Request<Incoming>, last: Option<Last>) -> Response<Body> {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(Peer(peer));
+        }
         let router = match last {
             Some(Last::Refused(fault)) => {
                 request.extensions_mut().insert(fault);

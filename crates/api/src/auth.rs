@@ -18,6 +18,7 @@ pub use extractors::{LocalOperator, MaybeViewer, Operator, Runs, Viewer};
 use crate::{
     live::BEYOND_TOKEN_MS,
     problem::{Code, Problem},
+    traffic::Meter,
 };
 use advisor_events::{Clock, Timestamp, UserId};
 use clerk::Issuer;
@@ -74,20 +75,26 @@ impl Authenticator {
     }
 
     /// Whose token the request carries; `None` if it carries none.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Arc<Person>>, Problem> {
-        match credentials::token(headers)? {
+    pub async fn authenticate(&self, headers: &HeaderMap, meter: &Meter) -> Result<Option<Arc<Person>>, Problem> {
+        match credentials::token(headers).inspect_err(|problem| meter.note_sign_in(problem))? {
             None => Ok(None),
-            Some(token) => self.person_of(token).await.map(Some),
+            Some(token) => self.person_of(token, meter).await.map(Some),
         }
     }
 
-    /// Whose token this is.
-    pub async fn person_of(&self, token: &str) -> Result<Arc<Person>, Problem> {
+    /// Whose token this is. One that is refused is charged to the meter's address.
+    pub async fn person_of(&self, token: &str, meter: &Meter) -> Result<Arc<Person>, Problem> {
+        self.recognised(token, meter).await.inspect_err(|problem| meter.note_sign_in(problem))
+    }
+
+    async fn recognised(&self, token: &str, meter: &Meter) -> Result<Arc<Person>, Problem> {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         if let Some(person) = self.remembered(&hash) {
             self.check_not_revoked(&person)?;
             return Ok(person);
         }
+        // Who was let in before is not held up by others who guess.
+        meter.check_sign_ins()?;
         let verified = self.verify(token).await?;
         let person = Arc::new(Person {
             user_id: verified.user_id.clone(),

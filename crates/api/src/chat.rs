@@ -205,7 +205,10 @@ async fn send(
         message: messages::new_message(request, &id, content, Addressed { mentions, responders }),
     };
     match advisor {
-        Ok(advisor) => request.ask_conversation(&id, command(vec![advisor]), &body).await,
+        Ok(advisor) => {
+            request.meter.replies(request.viewer.user_id(), 1)?;
+            request.ask_conversation(&id, command(vec![advisor]), &body).await
+        }
         Err(refusal) => request.repeat_in_conversation(&id, command(Vec::new()), &body, refusal).await,
     }
 }

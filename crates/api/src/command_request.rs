@@ -6,6 +6,7 @@ use crate::{
     extract::{IdempotencyKey, IfMatch, Prefer, json},
     problem::{Code, Problem},
     reading::X_POSITION,
+    traffic::Meter,
 };
 use advisor_commands::{
     AdvisorCommand, AdvisorRefusal, Caller, CallerRole, CommandContext, CommandError, ConversationCommand, Outcome,
@@ -36,6 +37,8 @@ const NOWHERE: u64 = u64::MAX;
 pub(crate) struct CommandRequest {
     pub(crate) api: Api,
     pub(crate) viewer: Viewer,
+    /// What the request is charged to.
+    pub(crate) meter: Meter,
     /// The command's id.
     pub(crate) id: String,
     /// The command's time.
@@ -58,6 +61,7 @@ impl FromRequestParts<Api> for CommandRequest {
         Ok(Self {
             api: api.clone(),
             viewer,
+            meter: Meter::of(&parts.extensions),
             id,
             now: api.clock.now(),
             prefer,

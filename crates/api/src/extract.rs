@@ -1,6 +1,6 @@
 //! What a request carries, read strictly, before any handler sees it.
 
-mod body;
+pub(crate) mod body;
 pub(crate) mod cursor;
 #[cfg(test)]
 mod fuzz;

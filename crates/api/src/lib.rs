@@ -29,6 +29,7 @@ pub mod settings;
 mod test_api;
 #[cfg(test)]
 mod test_talk;
+pub mod traffic;
 mod users;
 mod verification;
 pub mod webhooks;
@@ -46,13 +47,18 @@ use advisor_eventlog::EventLog;
 use advisor_events::Clock;
 use advisor_projections::{Reader, SideStore};
 use auth::{Authenticator, revoked::Revoked};
-use axum::{Router, extract::FromRef, middleware::from_fn};
+use axum::{
+    Router,
+    extract::FromRef,
+    middleware::{from_fn, from_fn_with_state},
+};
 use events::LogAccess;
 use extract::CursorKey;
 use measure::Measurements;
 use settings::BodyLimits;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use traffic::{Class, GateOf, Traffic, gated, meter, metered};
 use utoipa_axum::router::OpenApiRouter;
 use verification::Verifier;
 
@@ -77,6 +83,8 @@ pub struct Api {
     pub authenticator: Arc<Authenticator>,
     /// Whose sign-ins are not accepted any more; somebody has to let it follow.
     pub revoked: Arc<Revoked>,
+    /// What is let in.
+    pub traffic: Arc<Traffic>,
     /// What an operator can set.
     pub settings: Arc<Settings>,
     /// What `/readyz` looks at beside whether the server stops.
@@ -105,9 +113,10 @@ impl FromRef<Api> for CursorKey {
 
 /// The public listener: the contract's routes, commands, queries, live queries, health.
 pub fn router(api: &Api) -> Router {
-    let (router, document) = openapi::describe(routes(&api.settings)).split_for_parts();
-    let router = openapi::serve(router, document).with_state(api.clone());
-    layers::surround(router, &api.settings)
+    let (router, document) = openapi::describe(routes(&api.settings, &api.traffic)).split_for_parts();
+    let metered = from_fn_with_state((Arc::clone(&api.traffic), Class::Open), meter);
+    let router = router.route("/openapi.json", openapi::shown(document).layer(metered));
+    layers::surround(router.with_state(api.clone()), &api.settings)
 }
 
 /// The operators' listener: health, metrics, the log's events, erasing people, verifying.
@@ -119,15 +128,13 @@ pub fn admin_router(api: &Api, measurements: Measurements, access: LogAccess) ->
         .merge(events::router().with_state(access))
         .merge(verification::router().with_state(verifier));
     let (router, document) = openapi::describe_for_operators(described).split_for_parts();
-    layers::surround_without_browsers(openapi::serve(router, document))
+    layers::surround_without_browsers(router.route("/openapi.json", openapi::shown(document)))
 }
 
 /// Every resource in one list: a route that is not here does not exist.
-fn routes(settings: &Settings) -> OpenApiRouter<Api> {
+fn routes(settings: &Settings, traffic: &Arc<Traffic>) -> OpenApiRouter<Api> {
+    let open = OpenApiRouter::new().merge(health::router()).merge(health::contract_router()).merge(docs::router());
     let queries = OpenApiRouter::new()
-        .merge(health::router())
-        .merge(health::contract_router())
-        .merge(docs::router())
         .merge(me::queries())
         .merge(advisors::queries())
         .merge(conversations::queries())
@@ -140,9 +147,12 @@ fn routes(settings: &Settings) -> OpenApiRouter<Api> {
         .merge(messages::commands())
         .merge(commands::router())
         .layer(from_fn(layers::json_only));
+    let webhooks = webhooks::router(settings);
+    let let_in = |router, gate, class| metered(gated(router, traffic, gate), traffic, class);
     OpenApiRouter::new()
-        .merge(layers::within(queries, settings.time.query))
-        .merge(layers::within(commands, settings.time.command))
-        .merge(layers::within(webhooks::router(settings), settings.time.command))
-        .merge(chat::router())
+        .merge(metered(layers::within(open, settings.time.query), traffic, Class::Open))
+        .merge(let_in(layers::within(queries, settings.time.query), GateOf::Queries, Class::Query))
+        .merge(let_in(layers::within(commands, settings.time.command), GateOf::Commands, Class::Command))
+        .merge(let_in(layers::within(webhooks, settings.time.command), GateOf::Commands, Class::Signed))
+        .merge(let_in(chat::router(), GateOf::Chats, Class::Command))
 }

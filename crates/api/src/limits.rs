@@ -26,6 +26,7 @@ pub use crate::{
     },
     events::PAGE_EVENTS as ADMIN_PAGE_EVENTS,
     extract::{
+        body::BODY_PROMPT,
         cursor::{CURSOR_BYTES_MAX, LIMIT_MAX as PAGE_LIMIT_MAX},
         headers::KEY_BYTES_MAX as IDEMPOTENCY_KEY_BYTES_MAX,
         json::NESTING_MAX as JSON_NESTING_MAX,

@@ -6,11 +6,12 @@ use crate::{
     Api, Settings,
     extract::CursorKey,
     problem::{self, ProblemSchema},
+    traffic::{Traffic, TrafficLimits},
 };
 use axum::{
-    Extension, Router,
+    Extension,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use http::header;
 use std::sync::Arc;
@@ -87,11 +88,11 @@ fn with_problems(mut document: Document) -> Document {
     document
 }
 
-/// Adds `/openapi.json`. The document is written once.
-pub(crate) fn serve<S: Clone + Send + Sync + 'static>(router: Router<S>, document: Document) -> Router<S> {
+/// The route `/openapi.json`. The document is written once.
+pub(crate) fn shown<S: Clone + Send + Sync + 'static>(document: Document) -> MethodRouter<S> {
     let document = with_problems(document);
     let text: Arc<str> = document.to_pretty_json().unwrap_or_default().into();
-    router.route("/openapi.json", get(get_description).layer(Extension(text)))
+    get(get_description).layer(Extension(text))
 }
 
 /// This description.
@@ -104,7 +105,8 @@ async fn get_description(Extension(text): Extension<Arc<str>>) -> Response {
 pub fn openapi_json() -> Result<String, serde_json::Error> {
     // No cursor is ever signed with this key: nothing of the settings stands in the description.
     let settings = Settings::new(CursorKey::from_bytes([0; 32]), Vec::new());
-    with_problems(describe(crate::routes(&settings)).into_openapi()).to_pretty_json()
+    let traffic = Arc::new(Traffic::new(TrafficLimits::default()));
+    with_problems(describe(crate::routes(&settings, &traffic)).into_openapi()).to_pretty_json()
 }
 
 #[cfg(test)]

@@ -273,7 +273,8 @@ impl Problem {
     fn log(&self) {
         let (code, status) = (self.0.code.text(), self.0.status.as_u16());
         let cause = self.0.cause.as_deref().unwrap_or_default();
-        if self.0.status.is_server_error() {
+        // A line for each request that is too much would be work for nothing: they are counted.
+        if self.0.status.is_server_error() && self.0.code != Code::Overloaded {
             tracing::error!(problem.code = code, problem.cause = cause, http.status = status, "the request failed");
         } else {
             tracing::debug!(problem.code = code, problem.cause = cause, http.status = status, "the request is refused");

@@ -11,6 +11,7 @@ use crate::{
         roles::RoleRules,
     },
     extract::CursorKey,
+    traffic::{Traffic, TrafficLimits},
 };
 use advisor_bus::{Bus, InProcessBus};
 use advisor_commands::{Commands, HandlerLimits};
@@ -104,6 +105,7 @@ impl TestApi {
             live,
             clock: shared_clock,
             authenticator: Arc::new(authenticator),
+            traffic: Arc::new(Traffic::new(TrafficLimits::default())),
             revoked,
             settings: Arc::new(settings),
             checks: checks.into(),

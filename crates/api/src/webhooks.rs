@@ -13,6 +13,7 @@ use crate::{
     Api, Settings,
     extract::raw_body,
     problem::{Code, Problem},
+    traffic::Meter,
 };
 use advisor_commands::{CommandContext, CommandError, UserCommand, UserRefusal};
 use advisor_events::{Actor, StreamName};
@@ -71,15 +72,20 @@ pub(crate) fn router(settings: &Settings) -> OpenApiRouter<Api> {
     ),
     security(())
 )]
-async fn receive(State(api): State<Api>, request: Request) -> Result<Json<Received>, Problem> {
+async fn receive(State(api): State<Api>, meter: Meter, request: Request) -> Result<Json<Received>, Problem> {
+    meter.check_sign_ins()?;
+    take_in(&api, request).await.inspect_err(|problem| meter.note_sign_in(problem))
+}
+
+async fn take_in(api: &Api, request: Request) -> Result<Json<Received>, Problem> {
     let secret = api.settings.clerk_webhook_secret.as_ref().ok_or_else(Problem::not_found)?;
     // What is not signed at all costs nothing but a look at the headers.
     let (head, body) = request.into_parts();
     let signed = Signed::read(&head.headers, api.clock.now()).map_err(refuse)?;
-    let body = raw_body(&head.headers, body, api.settings.body).await?;
+    let body = raw_body(&head, body, api.settings.body).await?;
     secret.verify(&signed, &body).map_err(refuse)?;
     let news = News::read(&body, signed.sent_at())?;
-    follow(&api, signed.id, &body, news).await?;
+    follow(api, signed.id, &body, news).await?;
     Ok(Json(Received { received: true }))
 }
 

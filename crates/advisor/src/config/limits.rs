@@ -7,8 +7,9 @@ pub(crate) use table::SECTIONS;
 
 use super::settings::{Setting, Settings, SettingsError};
 use advisor_api::{
-    accept::AcceptLimits,
+    accept::{AcceptLimits, AddressLimits},
     settings::{BodyLimits, SocketLimits, TimeLimits},
+    traffic::{GateLimits, Network, Rate, RateLimits, TrafficLimits, TrustedProxies},
 };
 use advisor_commands::HandlerLimits;
 use advisor_eventlog::SqliteLogOptions;
@@ -19,7 +20,11 @@ use advisor_workers::{
     reply_to_message::ReplyOptions,
     tiers::RetryOptions,
 };
-use std::{num::NonZeroUsize, path::Path, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    path::Path,
+    time::Duration,
+};
 
 /// One bound.
 pub(crate) enum Limit {
@@ -56,6 +61,7 @@ pub(crate) struct Limits {
     pub(crate) admin_accept: AcceptLimits,
     pub(crate) body: BodyLimits,
     pub(crate) time: TimeLimits,
+    pub(crate) traffic: TrafficLimits,
     pub(crate) position_wait: Duration,
     pub(crate) streams_per_person_max: usize,
     pub(crate) stream_heartbeat: Duration,
@@ -76,9 +82,10 @@ pub(crate) struct Limits {
 impl Limits {
     pub(super) fn from_settings(settings: &Settings, log_path: &Path) -> Result<Self, SettingsError> {
         let accept = accept(settings)?;
+        let admin_connections_max = count(settings, "admin_connections_max")?;
         Ok(Self {
+            admin_accept: AcceptLimits { connections_max: admin_connections_max, ..accept.clone() },
             accept,
-            admin_accept: AcceptLimits { connections_max: count(settings, "admin_connections_max")?, ..accept },
             body: BodyLimits {
                 bytes_max: count(settings, "body_bytes_max")?,
                 timeout: time(settings, "body_timeout_ms")?,
@@ -88,6 +95,7 @@ impl Limits {
                 query: time(settings, "query_timeout_ms")?,
                 chat: time(settings, "chat_timeout_ms")?,
             },
+            traffic: traffic(settings)?,
             position_wait: time(settings, "position_wait_ms")?,
             streams_per_person_max: count(settings, "streams_per_person_max")?,
             stream_heartbeat: time(settings, "stream_heartbeat_ms")?,
@@ -131,19 +139,64 @@ fn time(settings: &Settings, name: &'static str) -> Result<Duration, SettingsErr
     settings.number(name).map(Duration::from_millis)
 }
 
-/// With none at all nothing would go.
+/// What is expected where with none at all nothing would go.
+const FROM_ONE: &str = "a whole number from 1, not too large";
+
 fn count(settings: &Settings, name: &'static str) -> Result<usize, SettingsError> {
-    settings.parsed::<NonZeroUsize>(name, "a whole number from 1, not too large").map(NonZeroUsize::get)
+    settings.parsed::<NonZeroUsize>(name, FROM_ONE).map(NonZeroUsize::get)
 }
 
 fn accept(settings: &Settings) -> Result<AcceptLimits, SettingsError> {
     Ok(AcceptLimits {
         connections_max: count(settings, "connections_max")?,
+        of_address: AddressLimits {
+            connections_max: count(settings, "connections_per_address_max")?,
+            rate: rate(settings, "connections_per_address_per_minute", "connections_per_address_burst")?,
+            remembered_max: settings.parsed("rates_remembered_max", FROM_ONE)?,
+            trusted_proxies: trusted_proxies(settings)?,
+        },
         header_timeout: time(settings, "header_timeout_ms")?,
         header_bytes_max: count(settings, "header_bytes_max")?,
         headers_max: count(settings, "headers_max")?,
         write_timeout: time(settings, "write_timeout_ms")?,
     })
+}
+
+fn traffic(settings: &Settings) -> Result<TrafficLimits, SettingsError> {
+    let wait = time(settings, "overload_wait_ms")?;
+    let gate = |running_max, waiting_max| {
+        Ok(GateLimits { running_max: count(settings, running_max)?, waiting_max: settings.number(waiting_max)?, wait })
+    };
+    Ok(TrafficLimits {
+        rates: rates(settings)?,
+        commands: gate("commands_running_max", "commands_waiting_max")?,
+        queries: gate("queries_running_max", "queries_waiting_max")?,
+        chats: GateLimits { running_max: count(settings, "chats_running_max")?, waiting_max: 0, wait },
+        bodies_bytes_max: count(settings, "bodies_bytes_max")?,
+        trusted_proxies: trusted_proxies(settings)?,
+    })
+}
+
+fn trusted_proxies(settings: &Settings) -> Result<TrustedProxies, SettingsError> {
+    let wrong = || settings.wrong("trusted_proxies", "addresses and networks, such as 127.0.0.1 or 10.0.0.0/8");
+    let network = |text: String| text.parse::<Network>().map_err(|_| wrong());
+    settings.list("trusted_proxies").into_iter().map(network).collect::<Result<Vec<_>, _>>().map(Into::into)
+}
+
+fn rates(settings: &Settings) -> Result<RateLimits, SettingsError> {
+    Ok(RateLimits {
+        commands: rate(settings, "commands_per_minute", "commands_burst")?,
+        queries: rate(settings, "queries_per_minute", "queries_burst")?,
+        replies: rate(settings, "replies_per_minute", "replies_burst")?,
+        refused_sign_ins: rate(settings, "refused_sign_ins_per_minute", "refused_sign_ins_burst")?,
+        anonymous: rate(settings, "anonymous_per_minute", "anonymous_burst")?,
+        remembered_max: settings.parsed("rates_remembered_max", FROM_ONE)?,
+    })
+}
+
+fn rate(settings: &Settings, per_minute: &'static str, burst: &'static str) -> Result<Rate, SettingsError> {
+    let burst: NonZeroU32 = settings.parsed(burst, FROM_ONE)?;
+    Ok(Rate { per_minute: settings.number(per_minute)?, burst: burst.get() })
 }
 
 fn handler(settings: &Settings) -> Result<HandlerLimits, SettingsError> {
@@ -272,6 +325,7 @@ mod tests {
         same(&limits.accept, &AcceptLimits::default());
         same(&limits.body, &BodyLimits::default());
         same(&limits.time, &TimeLimits::default());
+        same(&limits.traffic, &TrafficLimits::default());
         same(&limits.model_call, &CallLimits::default());
         same(&limits.model_retry, &RetryOptions::default());
         same(&limits.model_breaker, &BreakerOptions::default());

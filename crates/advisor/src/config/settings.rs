@@ -68,6 +68,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("data_dir", Text, "./advisor-data", "Directory of everything that the embedded default keeps: log, read models, keys, sockets."),
     setting("listen", Text, "127.0.0.1:8080", "Address of the API. Port 0 takes a free one."),
     setting("admin_listen", Text, "127.0.0.1:8081", "Address of health, metrics and the operators' and analysts' routes."),
+    setting("trusted_proxies", List, "", "Addresses and networks of proxies in front of the API, such as `10.0.0.0/8`: what their `X-Forwarded-For` says is taken for where a request comes from, and their connections are not limited by address. Of others it is ignored."),
     setting("role", List, "api,worker", "What this process does: `api`, `worker`, or both. The embedded default needs both."),
     setting("seed", Flag, "true", "Whether four sample advisors are written into an empty log."),
     setting("event_log_url", Text, "", "The event log: `sqlite:PATH`. Default: `log.db` in the data directory."),

@@ -24,12 +24,12 @@ impl Running {
         let local = accept::bind_unix(&socket).with_context(|| format!("{} can't be bound", socket.display()))?;
         let (address, admin_address) = (public.local_addr()?, admin.local_addr()?);
 
-        let (limits, admin_limits) = (config.limits.accept, config.limits.admin_accept);
+        let (limits, admin_limits) = (config.limits.accept.clone(), config.limits.admin_accept.clone());
         let admin_router = advisor_api::admin_router(api, measurements, self.log_access(api, keys));
         let local_router = admin_router.clone().layer(Extension(LocalOperator));
         let stopping = || self.stopping.clone();
         self.listeners.spawn(accept::serve_tcp(public, advisor_api::router(api), limits, stopping()));
-        self.listeners.spawn(accept::serve_tcp(admin, admin_router, admin_limits, stopping()));
+        self.listeners.spawn(accept::serve_tcp(admin, admin_router, admin_limits.clone(), stopping()));
         self.listeners.spawn(accept::serve_unix(local, local_router, admin_limits, stopping()));
 
         output::line(&format!("listening on http://{address}"))?;

@@ -126,6 +126,20 @@ async fn beyond_the_limit_connections_wait_for_their_turn() {
 }
 
 #[tokio::test]
+async fn an_address_with_too_many_connections_gets_no_more_and_others_do() {
+    let of_address = AddressLimits { connections_max: 1, ..AddressLimits::default() };
+    let server = Server::start(AcceptLimits { of_address, ..limits() }).await;
+    let mut first = server.connect().await;
+    let mut second = server.connect().await;
+    assert_eq!(read_to_end(&mut second).await, "", "it is closed without a word");
+    let mut other = server.connect_from("127.0.0.2").await;
+    for client in [&mut first, &mut other] {
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert!(read_some(client).await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
 async fn on_shutdown_a_running_answer_is_finished_and_nothing_new_is_taken() {
     let server = Server::start(AcceptLimits { header_timeout: Duration::from_mins(1), ..limits() }).await;
     let (mut busy, mut idle) = (server.connect().await, server.connect().await);
@@ -253,6 +267,13 @@ impl Server {
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// All of 127.0.0.0/8 is this machine.
+    async fn connect_from(&self, place: &str) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(place.parse().unwrap(), 0)).unwrap();
+        socket.connect(self.address).await.unwrap()
     }
 }
 

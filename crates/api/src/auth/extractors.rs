@@ -1,7 +1,7 @@
 //! What handlers ask for to know who asks.
 
 use super::{Authenticator, Person};
-use crate::problem::Problem;
+use crate::{problem::Problem, traffic::Meter};
 use advisor_events::{Actor, Timestamp, UserId};
 use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
@@ -73,7 +73,12 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let person = Arc::<Authenticator>::from_ref(state).authenticate(&parts.headers).await?;
+        let meter = Meter::of(&parts.extensions);
+        let person = Arc::<Authenticator>::from_ref(state).authenticate(&parts.headers, &meter).await?;
+        match &person {
+            Some(person) => meter.person(&person.user_id)?,
+            None => meter.nobody()?,
+        }
         Ok(Self(person.map(Viewer)))
     }
 }

@@ -7,16 +7,23 @@ use super::json::{self, JsonFault, pointer_level};
 use crate::{
     problem::{Code, Detail, Problem},
     settings::BodyLimits,
+    traffic::{Place, with_command_id},
 };
 use axum::{
     body::Body,
     extract::{FromRef, FromRequest, Request},
 };
-use http::{HeaderMap, HeaderValue, header};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
+use std::{pin::pin, time::Duration};
+use tokio::time::timeout;
+
+/// A body that takes longer to come gives up its request's place among those that run.
+pub const BODY_PROMPT: Duration = Duration::from_millis(25);
 
 /// The JSON body of a command.
 #[derive(Clone, Debug)]
@@ -107,9 +114,9 @@ where
 }
 
 /// The body's own bytes, whatever they are.
-pub(crate) async fn raw_body(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<bytes::Bytes, Problem> {
-    check_length(headers, limits)?;
-    collect(body, limits).await
+pub(crate) async fn raw_body(head: &Parts, body: Body, limits: BodyLimits) -> Result<Bytes, Problem> {
+    check_length(&head.headers, limits)?;
+    receive(head, body, limits).await
 }
 
 async fn read(
@@ -117,8 +124,9 @@ async fn read(
     limits: BodyLimits,
     invalid: impl FnOnce(Vec<Detail>) -> Problem,
 ) -> Result<Value, Problem> {
-    check_headers(request.headers(), limits)?;
-    let bytes = collect(request.into_body(), limits).await?;
+    let (head, body) = request.into_parts();
+    check_headers(&head.headers, limits)?;
+    let bytes = receive(&head, body, limits).await?;
     parse(&bytes, "body", invalid)
 }
 
@@ -169,21 +177,52 @@ fn is_json(value: &HeaderValue) -> bool {
 }
 
 fn too_large(limits: BodyLimits) -> Problem {
-    Problem::new(Code::PayloadTooLarge, format!("The body is larger than {} bytes.", limits.bytes_max))
-        .header(header::CONNECTION, HeaderValue::from_static("close"))
+    closing(Problem::new(Code::PayloadTooLarge, format!("The body is larger than {} bytes.", limits.bytes_max)))
 }
 
-async fn collect(body: Body, limits: BodyLimits) -> Result<bytes::Bytes, Problem> {
-    let collected = tokio::time::timeout(limits.timeout, Limited::new(body, limits.bytes_max).collect());
-    match collected.await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(limits)),
-        Ok(Err(error)) => {
-            Err(Problem::new(Code::InvalidJson, "The body did not arrive whole.").caused_by(error.as_ref()))
+/// The whole body. A request whose body does not come at once gives up its place until it is there.
+async fn receive(head: &Parts, body: Body, limits: BodyLimits) -> Result<Bytes, Problem> {
+    let place = Place::of(&head.extensions);
+    let received = async {
+        let mut collecting = pin!(collect(body, limits, &place));
+        if let Ok(collected) = timeout(BODY_PROMPT, collecting.as_mut()).await {
+            return collected;
         }
-        Err(_) => Err(Problem::new(Code::RequestTimeout, "The body did not arrive in time.")
-            .header(header::CONNECTION, HeaderValue::from_static("close"))),
+        place.leave();
+        let collected = timeout(limits.timeout.saturating_sub(BODY_PROMPT), collecting).await;
+        let bytes = collected.unwrap_or_else(|_| Err(late()))?;
+        place.enter().await?;
+        Ok(bytes)
+    };
+    received.await.map_err(|problem| {
+        let overloaded = problem.code() == Code::Overloaded;
+        if overloaded { with_command_id(problem, &head.headers) } else { problem }
+    })
+}
+
+async fn collect(body: Body, limits: BodyLimits, place: &Place) -> Result<Bytes, Problem> {
+    let mut body = Limited::new(body, limits.bytes_max);
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => too_large(limits),
+            None => Problem::new(Code::InvalidJson, "The body did not arrive whole.").caused_by(error.as_ref()),
+        })?;
+        if let Ok(data) = frame.into_data() {
+            place.hold(data.len()).map_err(closing)?;
+            bytes.extend_from_slice(&data);
+        }
     }
+    Ok(bytes.freeze())
+}
+
+fn late() -> Problem {
+    closing(Problem::new(Code::RequestTimeout, "The body did not arrive in time."))
+}
+
+/// What is still to come of the body is not read.
+fn closing(problem: Problem) -> Problem {
+    problem.header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
 fn decode<T: DeserializeOwned>(json: &Value) -> Result<T, Detail> {

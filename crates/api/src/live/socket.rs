@@ -15,6 +15,7 @@ use super::frame::{Frames, Wire};
 use crate::{
     Api,
     problem::{Code, Problem},
+    traffic::Meter,
 };
 use http::StatusCode;
 use link::{Link, Over, Received};
@@ -26,17 +27,17 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 /// The last word of a server that stops.
 const SHUTDOWN: Over = Over::Close(CloseCode::Away, "the server stops");
 
-/// Talks with a client until one of the two ends it.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(api: &Api, stream: S) {
+/// Talks with a client until one of the two ends it. Sign-ins that are refused are charged to the meter's address.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(api: &Api, meter: &Meter, stream: S) {
     let mut link = Link::new(stream, api.settings.socket).await;
-    match converse(api, &mut link).await {
+    match converse(api, meter, &mut link).await {
         Over::Gone => {}
         Over::Close(code, reason) => link.close(code, reason).await,
     }
 }
 
 /// Who the client is comes first; everything else comes after that.
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(api: &Api, link: &mut Link<S>) -> Over {
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(api: &Api, meter: &Meter, link: &mut Link<S>) -> Over {
     let first = tokio::select! {
         () = api.shutdown.cancelled() => return SHUTDOWN,
         first = tokio::time::timeout(api.settings.socket.authenticate_timeout, first_text(link)) => first,
@@ -47,7 +48,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(api: &Api, link: &mut Link<
         Err(_) => return Over::Close(CloseCode::Policy, "not authenticated in time"),
     };
     let begun = match said {
-        Ok(Said::Authenticate(authenticate)) => Session::begin(api, &authenticate).await,
+        Ok(Said::Authenticate(authenticate)) => Session::begin(api, meter, &authenticate).await,
         Ok(Said::Subscribe(_) | Said::Unsubscribe(_) | Said::Resume(_)) => Err(Problem::auth_required()),
         Err(problem) => Err(problem),
     };

@@ -45,7 +45,10 @@ pub(crate) async fn send(
     body: &Body<'_>,
 ) -> Result<Outcome<ConversationEvent>, Problem> {
     match address(request, id, &text).await? {
-        Ok(addressed) => request.ask_conversation(id, command(request, id, text, addressed), body).await,
+        Ok(addressed) => {
+            request.meter.replies(request.viewer.user_id(), addressed.responders.len())?;
+            request.ask_conversation(id, command(request, id, text, addressed), body).await
+        }
         Err(refusal) => {
             let nobody = Addressed { mentions: Vec::new(), responders: Vec::new() };
             request.repeat_in_conversation(id, command(request, id, text, nobody), body, refusal).await

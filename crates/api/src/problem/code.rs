@@ -166,6 +166,9 @@ codes! {
     /// The advisor's configuration is no JSON object.
     InvalidConfiguration = "INVALID_CONFIGURATION", BAD_REQUEST, "Invalid configuration",
         "Send the text of a JSON object.";
+    /// One person, or one address, asks too often; `RateLimit` says what is left.
+    RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, "Too many requests",
+        "Wait as long as `Retry-After` says; keep an eye on `RateLimit`.";
     /// One person has too many live streams.
     TooManyStreams = "TOO_MANY_STREAMS", TOO_MANY_REQUESTS, "Too many streams",
         "Close a stream first; one of `/api/live` carries up to 20 queries.";
@@ -176,6 +179,9 @@ codes! {
     /// The model gave no text; the user's message stays.
     NoAiResponse = "NO_AI_RESPONSE", BAD_GATEWAY, "No reply",
         "Offer to ask again in the conversation that `conversationId` names.";
+    /// There is more to do than can be done at the moment; nothing has been done.
+    Overloaded = "OVERLOADED", SERVICE_UNAVAILABLE, "Overloaded",
+        "Wait as long as `Retry-After` says, longer each time, then repeat the request with the same idempotency key.";
     /// A part of the system is away; the same request may succeed later.
     Unavailable = "UNAVAILABLE", SERVICE_UNAVAILABLE, "Unavailable",
         "Send it again after `Retry-After`, with the same idempotency key.";

@@ -80,6 +80,8 @@ impl Amount for Duration {
 pub(crate) const SECTIONS: &[Section] = &[
     Section { title: "Connections", limits: CONNECTIONS },
     Section { title: "Requests", limits: REQUESTS },
+    Section { title: "Rates", limits: RATES },
+    Section { title: "Overload", limits: OVERLOAD },
     Section { title: "Live streams", limits: STREAMS },
     Section { title: "Sign-in", limits: SIGN_IN },
     Section { title: "Commands", limits: COMMANDS },
@@ -94,6 +96,9 @@ pub(crate) const SECTIONS: &[Section] = &[
 #[rustfmt::skip]
 const CONNECTIONS: &[Limit] = &[
     set("connections_max", "16384", "connections", "Most open connections of the API listener.", "More wait in the system's queue until one ends."),
+    set("connections_per_address_max", "1024", "connections", "Most open connections from one address; IPv6 addresses count by their /64. Trusted proxies are not limited.", "The new connection is closed."),
+    set("connections_per_address_per_minute", "6000", "a minute", "New connections from one address, in the long run; 0 counts none.", "The new connection is closed."),
+    set("connections_per_address_burst", "1000", "connections", "New connections from one address at once.", "The new connection is closed."),
     set("admin_connections_max", "256", "connections", "Most open connections of the operators' listener, and of the socket in the data directory.", "More wait in the system's queue until one ends."),
     set("header_timeout_ms", "10000", "ms", "Most time for the headers of a request, and between two requests, in milliseconds.", "The connection is closed."),
     set("header_bytes_max", "16384", "bytes", "Most bytes of a request's headers with its first line.", "431"),
@@ -131,6 +136,33 @@ const REQUESTS: &[Limit] = &[
     fixed("Events that the operators' routes read at once.", || api::ADMIN_PAGE_EVENTS.amount(), "events", "The next page is read when the client has taken this one."),
     fixed("Most time for one check of `/readyz`.", || api::CHECK_TIMEOUT.amount(), "ms", "The check fails."),
     fixed("When a client may try again that was refused for a while.", || api::RETRY_AFTER.amount(), "ms", "`Retry-After`"),
+];
+
+#[rustfmt::skip]
+const RATES: &[Limit] = &[
+    set("commands_per_minute", "3000", "a minute", "Commands of one person, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
+    set("commands_burst", "200", "commands", "Commands of one person at once.", "429 `RATE_LIMITED`"),
+    set("queries_per_minute", "6000", "a minute", "Queries of one person, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
+    set("queries_burst", "400", "queries", "Queries of one person at once.", "429 `RATE_LIMITED`"),
+    set("replies_per_minute", "60", "a minute", "Replies of models that one person asks for, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
+    set("replies_burst", "30", "replies", "Replies of models that one person asks for at once.", "429 `RATE_LIMITED`"),
+    set("refused_sign_ins_per_minute", "60", "a minute", "Refused sign-ins from one address, in the long run; 0 counts none.", "429 `RATE_LIMITED` for every token from there that was not seen before."),
+    set("refused_sign_ins_burst", "100", "sign-ins", "Refused sign-ins from one address at once.", "429 `RATE_LIMITED` for every token from there that was not seen before."),
+    set("anonymous_per_minute", "1200", "a minute", "Requests without a sign-in from one address, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
+    set("anonymous_burst", "300", "requests", "Requests without a sign-in from one address at once.", "429 `RATE_LIMITED`"),
+    set("rates_remembered_max", "50000", "people", "People, and addresses, that are remembered for each of these rates.", "Whoever asked longest ago begins anew."),
+];
+
+#[rustfmt::skip]
+const OVERLOAD: &[Limit] = &[
+    set("commands_running_max", "256", "commands", "Most commands that run at a time.", "More wait in line."),
+    set("commands_waiting_max", "512", "commands", "Most commands that wait in line.", "503 `OVERLOADED` with `Retry-After` and `commandId`, at once."),
+    set("queries_running_max", "256", "queries", "Most queries that run at a time; live streams count until they begin.", "More wait in line."),
+    set("queries_waiting_max", "512", "queries", "Most queries that wait in line.", "503 `OVERLOADED` with `Retry-After`, at once."),
+    set("overload_wait_ms", "250", "ms", "Longest wait in line, in milliseconds.", "503 `OVERLOADED` with `Retry-After`"),
+    set("chats_running_max", "1024", "chats", "Most requests to `/api/chat` that wait for their reply.", "503 `OVERLOADED` with `Retry-After` and `commandId`, at once."),
+    set("bodies_bytes_max", "67108864", "bytes", "Most bytes of bodies of all requests together.", "503 `OVERLOADED` with `Retry-After` and `commandId`, and the connection is closed."),
+    fixed("A body that takes longer to come gives up its request's place among those that run.", || api::BODY_PROMPT.amount(), "ms", "The request waits in line again when its body is there."),
 ];
 
 #[rustfmt::skip]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::auth::{jwks::Jwks, test_issuer::TestIssuer};
+use crate::traffic::Meter;
 use advisor_events::Clock;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
@@ -10,12 +11,12 @@ async fn known_keys_cost_one_fetch_an_hour() {
     let (server, clock) = (serving(json!([CLERK.jwk()])).await, TestClock::new());
     let authenticator = fetching(&server, &clock);
     for session in 0..20 {
-        authenticator.person_of(&token_of(&CLERK, session)).await.unwrap();
+        authenticator.person_of(&token_of(&CLERK, session), &Meter::off()).await.unwrap();
     }
     assert_eq!(fetches(&server).await, 1);
     clock.advance(3_601);
     let claims = claims_with(json!({"iat": NOW + 3_601, "nbf": NOW + 3_601, "exp": NOW + 3_700}));
-    authenticator.person_of(&CLERK.token(&claims)).await.unwrap();
+    authenticator.person_of(&CLERK.token(&claims), &Meter::off()).await.unwrap();
     assert_eq!(fetches(&server).await, 2);
 }
 
@@ -23,14 +24,14 @@ async fn known_keys_cost_one_fetch_an_hour() {
 async fn a_rotated_key_is_accepted_after_one_fetch() {
     let (server, clock) = (serving(json!([CLERK.jwk()])).await, TestClock::new());
     let authenticator = fetching(&server, &clock);
-    authenticator.person_of(&token_of(&CLERK, 1)).await.unwrap();
+    authenticator.person_of(&token_of(&CLERK, 1), &Meter::off()).await.unwrap();
     let next = TestIssuer::new("ins_2");
     server.reset().await;
     answer(&server, ok(&json!([CLERK.jwk(), next.jwk()]))).await;
 
-    authenticator.person_of(&token_of(&next, 2)).await.unwrap();
+    authenticator.person_of(&token_of(&next, 2), &Meter::off()).await.unwrap();
 
-    authenticator.person_of(&token_of(&CLERK, 3)).await.unwrap();
+    authenticator.person_of(&token_of(&CLERK, 3), &Meter::off()).await.unwrap();
     assert_eq!(fetches(&server).await, 1);
 }
 
@@ -43,16 +44,19 @@ async fn ten_thousand_unknown_keys_cost_at_most_two_fetches_in_five_minutes() {
     let unknown =
         |kid: &str| format!("{}.{rest}", URL_SAFE_NO_PAD.encode(json!({"alg": "RS256", "kid": kid}).to_string()));
     for kid in (0..10_000).map(|number| format!("ins_{number}x")) {
-        assert!(authenticator.person_of(&unknown(&kid)).await.is_err());
+        assert!(authenticator.person_of(&unknown(&kid), &Meter::off()).await.is_err());
     }
     for kid in ["../../dev/null", "' OR 1=1 --"] {
-        assert!(authenticator.person_of(&unknown(kid)).await.is_err());
+        assert!(authenticator.person_of(&unknown(kid), &Meter::off()).await.is_err());
     }
     assert_eq!(fetches(&server).await, 2);
     clock.advance(300);
     let claims = claims_with(json!({"exp": NOW + 400}));
     assert!(
-        authenticator.person_of(&ATTACKER.token_with(&json!({"alg": "RS256", "kid": "new"}), &claims)).await.is_err()
+        authenticator
+            .person_of(&ATTACKER.token_with(&json!({"alg": "RS256", "kid": "new"}), &claims), &Meter::off())
+            .await
+            .is_err()
     );
     assert_eq!(fetches(&server).await, 3);
 }
@@ -63,7 +67,8 @@ async fn many_requests_at_once_share_one_fetch() {
     answer(&server, ok(&json!([CLERK.jwk()])).set_delay(Duration::from_millis(50))).await;
     let authenticator = fetching(&server, &clock);
     let tokens: Vec<String> = (0..30).map(|session| token_of(&CLERK, session)).collect();
-    let people = futures::future::join_all(tokens.iter().map(|token| authenticator.person_of(token))).await;
+    let meter = Meter::off();
+    let people = futures::future::join_all(tokens.iter().map(|token| authenticator.person_of(token, &meter))).await;
     assert!(people.iter().all(Result::is_ok));
     assert_eq!(fetches(&server).await, 1);
 }
@@ -72,14 +77,14 @@ async fn many_requests_at_once_share_one_fetch() {
 async fn old_keys_go_on_for_a_day_while_the_issuer_is_down() {
     let (server, clock) = (serving(json!([CLERK.jwk()])).await, TestClock::new());
     let authenticator = fetching(&server, &clock);
-    authenticator.person_of(&token_of(&CLERK, 1)).await.unwrap();
+    authenticator.person_of(&token_of(&CLERK, 1), &Meter::off()).await.unwrap();
     server.reset().await;
     answer(&server, ResponseTemplate::new(500)).await;
     for (advance, status) in [(7_200, None), (22 * 3_600 - 1, None), (2, Some(StatusCode::SERVICE_UNAVAILABLE))] {
         clock.advance(advance);
         let now = clock.now().0 / 1_000;
         let claims = claims_with(json!({"iat": now, "nbf": now, "exp": now + 60}));
-        let problem = authenticator.person_of(&CLERK.token(&claims)).await.err();
+        let problem = authenticator.person_of(&CLERK.token(&claims), &Meter::off()).await.err();
         assert_eq!(problem.map(|problem| problem.status_code()), status, "{advance}");
     }
 }
@@ -101,7 +106,7 @@ async fn without_keys_nobody_is_let_in_and_no_redirect_is_followed() {
         answer(&server, answered).await;
         let authenticator = fetching(&server, &clock);
         for session in 0..5 {
-            let problem = authenticator.person_of(&token_of(&CLERK, session)).await.unwrap_err();
+            let problem = authenticator.person_of(&token_of(&CLERK, session), &Meter::off()).await.unwrap_err();
             assert_eq!(problem.status_code(), StatusCode::SERVICE_UNAVAILABLE);
         }
         assert_eq!(fetches(&server).await, 1);
@@ -115,7 +120,7 @@ async fn a_header_with_a_key_url_causes_no_request() {
     let authenticator = fetching(&server, &TestClock::new());
     for name in ["jku", "x5u"] {
         let header = json!({"alg": "RS256", "kid": "evil", (name): evil.uri()});
-        assert!(authenticator.person_of(&ATTACKER.token_with(&header, &claims())).await.is_err());
+        assert!(authenticator.person_of(&ATTACKER.token_with(&header, &claims()), &Meter::off()).await.is_err());
     }
     assert_eq!((fetches(&evil).await, fetches(&server).await), (0, 0));
 }

@@ -5,6 +5,7 @@ use crate::auth::{
     own_issuer::{OwnIssuerError, TokenRequest},
     test_issuer::authenticator_that_refuses,
 };
+use crate::traffic::Meter;
 use advisor_events::{Clock, Timestamp, UserId};
 use advisor_projections::side::revocations::Subject;
 use std::os::unix::fs::PermissionsExt;
@@ -101,7 +102,7 @@ async fn an_own_token_is_accepted_by_its_own_issuer_and_by_no_other() {
     let accepting = issuer.accepted([].into(), [].into());
     let own = test_issuer::authenticator(accepting, &TestClock::new(), &people);
 
-    let person = own.person_of(&token).await.unwrap();
+    let person = own.person_of(&token, &Meter::off()).await.unwrap();
 
     assert_eq!(person.user_id, UserId::from("ana"));
     assert!(person.roles.operator && !person.roles.analyst);

@@ -5,6 +5,7 @@ use crate::{
     Api,
     accept::Takeover,
     problem::{Code, Detail, Problem},
+    traffic::Meter,
 };
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -35,10 +36,10 @@ pub(in crate::live) fn open(mut request: Request, api: &Api) -> Result<Response,
     let (Some(upgrade), Some(takeover)) = (upgrade, takeover) else {
         return Err(Problem::new(Code::InvalidUpgrade, "This connection can't become a WebSocket."));
     };
-    let api = api.clone();
+    let (api, meter) = (api.clone(), Meter::of(request.extensions()));
     let socket = async move {
         match upgrade.await {
-            Ok(upgraded) => serve(&api, TokioIo::new(upgraded)).await,
+            Ok(upgraded) => serve(&api, &meter, TokioIo::new(upgraded)).await,
             Err(error) => tracing::debug!(socket.error = %error, "a connection did not become a socket"),
         }
     };

@@ -20,6 +20,7 @@ use crate::{
     Api,
     auth::Viewer,
     problem::{Detail, Problem},
+    traffic::Meter,
 };
 use std::convert::Infallible;
 use tokio::{
@@ -31,6 +32,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 /// A conversation.
 pub(super) struct Session<'a> {
     api: &'a Api,
+    meter: &'a Meter,
     viewer: Option<Viewer>,
     connection: Connection,
     /// How it ends when everything that waits has been sent.
@@ -42,11 +44,11 @@ type About<T> = Result<T, (Option<SubscriptionId>, Problem)>;
 
 impl<'a> Session<'a> {
     /// A conversation with a client that has no subscription yet.
-    pub(super) async fn begin(api: &'a Api, authenticate: &Authenticate) -> Result<Self, Problem> {
-        let viewer = viewer_of(api, authenticate).await?;
+    pub(super) async fn begin(api: &'a Api, meter: &'a Meter, authenticate: &Authenticate) -> Result<Self, Problem> {
+        let viewer = viewer_of(api, meter, authenticate).await?;
         let begun = Connection::begin(parts(api, Wire::Socket, viewer.as_ref(), Vec::new())?, From::Now).await;
         let connection = begun.map_err(|not_begun| refusal(&not_begun, &[]))?;
-        let mut session = Self { api, viewer, connection, over: None };
+        let mut session = Self { api, meter, viewer, connection, over: None };
         session.say_who();
         Ok(session)
     }
@@ -106,7 +108,7 @@ impl<'a> Session<'a> {
 
     /// A fresh token of the same person carries the stream further; nobody else takes it over.
     async fn authenticate(&mut self, authenticate: &Authenticate) -> About<()> {
-        let viewer = viewer_of(self.api, authenticate).await.map_err(|problem| (None, problem))?;
+        let viewer = viewer_of(self.api, self.meter, authenticate).await.map_err(|problem| (None, problem))?;
         if !self.connection.is_of(viewer.as_ref()) {
             self.over = Some(Over::Close(CloseCode::Policy, "authenticated as somebody else"));
             return Ok(());
@@ -206,10 +208,10 @@ impl<'a> Session<'a> {
     }
 }
 
-async fn viewer_of(api: &Api, authenticate: &Authenticate) -> Result<Option<Viewer>, Problem> {
+async fn viewer_of(api: &Api, meter: &Meter, authenticate: &Authenticate) -> Result<Option<Viewer>, Problem> {
     match &authenticate.token {
         None => Ok(None),
-        Some(token) => api.authenticator.person_of(token).await.map(|person| Some(Viewer::from(person))),
+        Some(token) => api.authenticator.person_of(token, meter).await.map(|person| Some(Viewer::from(person))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The client's end of a socket, on a connection in memory.
 
 use super::watcher::Told;
-use crate::{live::socket, test_api::TestApi};
+use crate::{live::socket, test_api::TestApi, traffic::Meter};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -98,6 +98,6 @@ impl Caller {
 pub(crate) fn line(test: &TestApi) -> DuplexStream {
     let (client, server) = tokio::io::duplex(64 * 1024);
     let api = test.api.clone();
-    TaskTracker::new().spawn(async move { socket::serve(&api, server).await });
+    TaskTracker::new().spawn(async move { socket::serve(&api, &Meter::off(), server).await });
     client
 }
