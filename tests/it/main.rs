@@ -13,6 +13,7 @@ mod architecture;
 mod bad_input;
 mod bounds;
 mod browser_client;
+mod clerk;
 mod command_line;
 mod contract;
 mod crashes;

@@ -90,9 +90,49 @@ async fn old_keys_go_on_for_a_day_while_the_issuer_is_down() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_does_not_answer_in_time_or_answers_garbage_is_down() {
+    let never = ResponseTemplate::new(200).set_delay(Duration::from_hours(1));
+    let garbage = ResponseTemplate::new(200).set_body_bytes(vec![b'['; 10_000_000]);
+    for answered in [never, garbage] {
+        let (server, clock) = (serving(json!([CLERK.jwk()])).await, TestClock::new());
+        let authenticator = fetching(&server, &clock);
+        authenticator.person_of(&token_of(&CLERK, 1)).await.unwrap();
+        server.reset().await;
+        answer(&server, answered).await;
+        clock.advance(3_601);
+        let later = |session: usize| {
+            let times =
+                json!({"iat": NOW + 3_601, "nbf": NOW + 3_601, "exp": NOW + 3_700, "sid": format!("s{session}")});
+            CLERK.token(&claims_with(times))
+        };
+        // Where nothing else happens, the time of the fetch is over at once.
+        tokio::time::pause();
+        assert!(authenticator.person_of(&later(1)).await.is_ok(), "the key is known");
+        assert!(authenticator.person_of(&later(2)).await.is_ok(), "and nobody waits for the issuer again");
+        tokio::time::resume();
+        assert_eq!(fetches(&server).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_the_issuer_has_taken_back_is_refused_once_its_keys_are_fetched_anew() {
+    let (server, clock) = (serving(json!([CLERK.jwk()])).await, TestClock::new());
+    let authenticator = fetching(&server, &clock);
+    authenticator.person_of(&token_of(&CLERK, 1)).await.unwrap();
+    let next = TestIssuer::new("ins_2");
+    server.reset().await;
+    answer(&server, ok(&json!([next.jwk()]))).await;
+
+    authenticator.person_of(&token_of(&next, 2)).await.unwrap();
+
+    let refused = authenticator.person_of(&token_of(&CLERK, 3)).await.unwrap_err();
+    assert_eq!(refused.status_code(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn without_keys_nobody_is_let_in_and_no_redirect_is_followed() {
     let elsewhere = serving(json!([CLERK.jwk()])).await;
-    let huge = json!([CLERK.jwk(), {"kty": "oct", "k": "x".repeat(300_000)}]);
+    let huge = json!([CLERK.jwk(), {"kty": "oct", "k": "x".repeat(10_000_000)}]);
     for answered in [
         ResponseTemplate::new(500),
         ResponseTemplate::new(302).insert_header("location", elsewhere.uri()),
