@@ -96,9 +96,9 @@ pub(crate) const SECTIONS: &[Section] = &[
 #[rustfmt::skip]
 const CONNECTIONS: &[Limit] = &[
     set("connections_max", "16384", "connections", "Most open connections of the API listener.", "More wait in the system's queue until one ends."),
-    set("connections_per_address_max", "1024", "connections", "Most open connections from one address; IPv6 addresses count by their /64. Trusted proxies are not limited.", "The new connection is closed."),
-    set("connections_per_address_per_minute", "6000", "a minute", "New connections from one address, in the long run; 0 counts none.", "The new connection is closed."),
-    set("connections_per_address_burst", "1000", "connections", "New connections from one address at once.", "The new connection is closed."),
+    set("connections_per_address_max", "12288", "connections", "Most open connections from one address; IPv6 addresses count by their /64. Trusted proxies are not limited.", "The new connection is closed."),
+    set("connections_per_address_per_minute", "60000", "a minute", "New connections from one address, in the long run; 0 counts none.", "The new connection is closed."),
+    set("connections_per_address_burst", "12288", "connections", "New connections from one address at once.", "The new connection is closed."),
     set("admin_connections_max", "256", "connections", "Most open connections of the operators' listener, and of the socket in the data directory.", "More wait in the system's queue until one ends."),
     set("header_timeout_ms", "10000", "ms", "Most time for the headers of a request, and between two requests, in milliseconds.", "The connection is closed."),
     set("header_bytes_max", "16384", "bytes", "Most bytes of a request's headers with its first line.", "431"),
@@ -140,16 +140,16 @@ const REQUESTS: &[Limit] = &[
 
 #[rustfmt::skip]
 const RATES: &[Limit] = &[
-    set("commands_per_minute", "3000", "a minute", "Commands of one person, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
-    set("commands_burst", "200", "commands", "Commands of one person at once.", "429 `RATE_LIMITED`"),
-    set("queries_per_minute", "6000", "a minute", "Queries of one person, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
-    set("queries_burst", "400", "queries", "Queries of one person at once.", "429 `RATE_LIMITED`"),
-    set("replies_per_minute", "60", "a minute", "Replies of models that one person asks for, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
-    set("replies_burst", "30", "replies", "Replies of models that one person asks for at once.", "429 `RATE_LIMITED`"),
-    set("refused_sign_ins_per_minute", "60", "a minute", "Refused sign-ins from one address, in the long run; 0 counts none.", "429 `RATE_LIMITED` for every token from there that was not seen before."),
-    set("refused_sign_ins_burst", "100", "sign-ins", "Refused sign-ins from one address at once.", "429 `RATE_LIMITED` for every token from there that was not seen before."),
-    set("anonymous_per_minute", "1200", "a minute", "Requests without a sign-in from one address, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
-    set("anonymous_burst", "300", "requests", "Requests without a sign-in from one address at once.", "429 `RATE_LIMITED`"),
+    set("commands_per_minute", "30000", "a minute", "Commands of one person, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
+    set("commands_burst", "2000", "commands", "Commands of one person at once.", "429 `RATE_LIMITED`"),
+    set("queries_per_minute", "60000", "a minute", "Queries of one person, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
+    set("queries_burst", "4000", "queries", "Queries of one person at once.", "429 `RATE_LIMITED`"),
+    set("replies_per_minute", "300", "a minute", "Replies of models that one person asks for, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
+    set("replies_burst", "200", "replies", "Replies of models that one person asks for at once.", "429 `RATE_LIMITED`"),
+    set("refused_sign_ins_per_minute", "600", "a minute", "Refused sign-ins from one address, in the long run; 0 counts none.", "429 `RATE_LIMITED` for every token from there that was not seen before."),
+    set("refused_sign_ins_burst", "1000", "sign-ins", "Refused sign-ins from one address at once.", "429 `RATE_LIMITED` for every token from there that was not seen before."),
+    set("anonymous_per_minute", "60000", "a minute", "Requests without a sign-in from one address, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
+    set("anonymous_burst", "4000", "requests", "Requests without a sign-in from one address at once.", "429 `RATE_LIMITED`"),
     set("rates_remembered_max", "50000", "people", "People, and addresses, that are remembered for each of these rates.", "Whoever asked longest ago begins anew."),
 ];
 

@@ -96,7 +96,7 @@ async fn an_issuer_that_does_not_answer_in_time_or_answers_garbage_is_down() {
     for answered in [never, garbage] {
         let (server, clock) = (serving(json!([CLERK.jwk()])).await, TestClock::new());
         let authenticator = fetching(&server, &clock);
-        authenticator.person_of(&token_of(&CLERK, 1)).await.unwrap();
+        authenticator.person_of(&token_of(&CLERK, 1), &Meter::off()).await.unwrap();
         server.reset().await;
         answer(&server, answered).await;
         clock.advance(3_601);
@@ -107,8 +107,11 @@ async fn an_issuer_that_does_not_answer_in_time_or_answers_garbage_is_down() {
         };
         // Where nothing else happens, the time of the fetch is over at once.
         tokio::time::pause();
-        assert!(authenticator.person_of(&later(1)).await.is_ok(), "the key is known");
-        assert!(authenticator.person_of(&later(2)).await.is_ok(), "and nobody waits for the issuer again");
+        assert!(authenticator.person_of(&later(1), &Meter::off()).await.is_ok(), "the key is known");
+        assert!(
+            authenticator.person_of(&later(2), &Meter::off()).await.is_ok(),
+            "and nobody waits for the issuer again"
+        );
         tokio::time::resume();
         assert_eq!(fetches(&server).await, 1);
     }
@@ -118,14 +121,14 @@ async fn an_issuer_that_does_not_answer_in_time_or_answers_garbage_is_down() {
 async fn a_key_that_the_issuer_has_taken_back_is_refused_once_its_keys_are_fetched_anew() {
     let (server, clock) = (serving(json!([CLERK.jwk()])).await, TestClock::new());
     let authenticator = fetching(&server, &clock);
-    authenticator.person_of(&token_of(&CLERK, 1)).await.unwrap();
+    authenticator.person_of(&token_of(&CLERK, 1), &Meter::off()).await.unwrap();
     let next = TestIssuer::new("ins_2");
     server.reset().await;
     answer(&server, ok(&json!([next.jwk()]))).await;
 
-    authenticator.person_of(&token_of(&next, 2)).await.unwrap();
+    authenticator.person_of(&token_of(&next, 2), &Meter::off()).await.unwrap();
 
-    let refused = authenticator.person_of(&token_of(&CLERK, 3)).await.unwrap_err();
+    let refused = authenticator.person_of(&token_of(&CLERK, 3), &Meter::off()).await.unwrap_err();
     assert_eq!(refused.status_code(), StatusCode::UNAUTHORIZED);
 }
 
