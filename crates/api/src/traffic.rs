@@ -1,7 +1,7 @@
 //! How much of what comes is let in: rates for each person and each address, and how much is done at a time.
 //!
-//! A request is metered from the moment its class is known ([`meter`]); who asks is charged once that is known too.
-//! What it was charged stands in its answer. Then it passes the gate of its class ([`gate`]).
+//! A request is metered from the moment its class is known (`meter`); who asks is charged once that is known too.
+//! What it was charged stands in its answer. Then it passes the gate of its class (`gate`).
 
 mod address;
 mod buckets;
