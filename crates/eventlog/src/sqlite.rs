@@ -56,6 +56,7 @@ pub struct SqliteLog {
 /// What lives from opening to closing. The lock is let go after the threads have ended.
 struct Running {
     threads: Vec<JoinHandle<()>>,
+    options: SqliteLogOptions,
     lock: Lock,
 }
 
@@ -96,7 +97,8 @@ impl SqliteLog {
             checkpoints: Checkpoints::new(options.wal_bytes_max, options.wal_idle),
             options,
         });
-        let log = Self { shared, running: Mutex::new(Some(Running { threads: Vec::new(), lock })) };
+        let running = Running { threads: Vec::new(), options: shared.options.clone(), lock };
+        let log = Self { shared, running: Mutex::new(Some(running)) };
         let shared = &log.shared;
         let mut writer = Writer::new(Arc::clone(shared), writing);
         log.start("log-writer", move || writer.run())?;
@@ -156,6 +158,11 @@ impl Running {
             if thread.join().is_err() {
                 tracing::error!("a thread of the event log panicked");
             }
+        }
+        // Of two connections that close at the same moment each leaves the write-ahead log to the other.
+        match file::open_writing(&self.options) {
+            Ok(last) => Checkpoints::finish(&last),
+            Err(error) => tracing::warn!(%error, "the event log's write-ahead log was left as it is"),
         }
         drop(self.lock);
     }

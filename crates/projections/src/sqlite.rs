@@ -135,6 +135,12 @@ impl SqliteStore {
         join(&self.0.readers).await;
         self.0.writes.close();
         join(&self.0.writers).await;
+        let options = self.0.options.clone();
+        // Of two connections that close at the same moment each leaves the write-ahead log to the other.
+        let tidied = tokio::task::spawn_blocking(move || checkpoints::empty(&options)).await;
+        if !matches!(tidied, Ok(Ok(()))) {
+            tracing::warn!(?tidied, "a write-ahead log was left as it is");
+        }
     }
 
     fn open_blocking(options: &SqliteOptions, setup: &[String]) -> Result<Self, StoreError> {
@@ -159,8 +165,6 @@ impl SqliteStore {
             let wal = Wal::new(&checkpoints, &limits.path, limits.wal_bytes_max, limits.busy_timeout);
             writer::write_until_closed(&owner, &queue, limits.durability, wal);
             checkpoints.close();
-            // Closing the last connection moves what is left of the write-ahead log into the file.
-            drop(owner);
         };
         writing.push(spawn("sqlite-write", write)?);
         Ok(Self(Arc::new(Threads {

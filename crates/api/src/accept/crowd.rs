@@ -25,8 +25,8 @@ pub struct AddressLimits {
 impl Default for AddressLimits {
     fn default() -> Self {
         Self {
-            connections_max: 1_024,
-            rate: Rate { per_minute: 6_000, burst: 1_000 },
+            connections_max: 12_288,
+            rate: Rate { per_minute: 60_000, burst: 12_288 },
             remembered_max: NonZeroUsize::new(50_000).unwrap_or(NonZeroUsize::MIN),
             trusted_proxies: TrustedProxies::default(),
         }

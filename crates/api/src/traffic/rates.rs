@@ -39,11 +39,11 @@ pub struct RateLimits {
 impl Default for RateLimits {
     fn default() -> Self {
         Self {
-            commands: Rate { per_minute: 3_000, burst: 200 },
-            queries: Rate { per_minute: 6_000, burst: 400 },
-            replies: Rate { per_minute: 60, burst: 30 },
-            refused_sign_ins: Rate { per_minute: 60, burst: 100 },
-            anonymous: Rate { per_minute: 1_200, burst: 300 },
+            commands: Rate { per_minute: 30_000, burst: 2_000 },
+            queries: Rate { per_minute: 60_000, burst: 4_000 },
+            replies: Rate { per_minute: 300, burst: 200 },
+            refused_sign_ins: Rate { per_minute: 600, burst: 1_000 },
+            anonymous: Rate { per_minute: 60_000, burst: 4_000 },
             remembered_max: NonZeroUsize::new(50_000).unwrap_or(NonZeroUsize::MIN),
         }
     }

@@ -76,7 +76,7 @@ impl Checkpoints {
         }
     }
 
-    /// The writer's last act: an empty write-ahead log.
+    /// The log's last act, when its threads have ended: an empty write-ahead log.
     pub(super) fn finish(connection: &Connection) {
         if let Err(error) = checkpoint(connection, "TRUNCATE", CLOSING_WAIT) {
             tracing::warn!(%error, "the event log's write-ahead log was left as it is");

@@ -2,7 +2,6 @@
 
 use super::{
     Shared,
-    checkpoints::Checkpoints,
     failure::Failure,
     file,
     reader::{integer, unsigned},
@@ -99,9 +98,6 @@ impl Writer {
             if let Some(connection) = &self.connection {
                 self.shared.checkpoints.restart_if_due(connection, &self.shared.options);
             }
-        }
-        if let Some(connection) = &self.connection {
-            Checkpoints::finish(connection);
         }
     }
 

@@ -153,9 +153,18 @@ impl<'a> Wal<'a> {
 pub(super) fn scrub(options: &SqliteOptions) -> Result<(), StoreError> {
     let connection = super::writing_connection(options)?;
     connection.execute_batch("VACUUM").map_err(|error| statements::failure(&error))?;
+    cut(&connection)
+}
+
+/// Moves the whole write-ahead log into the file, and cuts it.
+pub(super) fn empty(options: &SqliteOptions) -> Result<(), StoreError> {
+    cut(&super::writing_connection(options)?)
+}
+
+fn cut(connection: &Connection) -> Result<(), StoreError> {
     for _ in 0..SCRUB_TRIES_MAX {
         let cut =
-            connection.busy_timeout(CUT_WAIT).and_then(|()| checkpoint(&connection, "PRAGMA wal_checkpoint(TRUNCATE)"));
+            connection.busy_timeout(CUT_WAIT).and_then(|()| checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)"));
         match cut.map_err(|error| statements::failure(&error))? {
             Cut::Done => return Ok(()),
             Cut::Held => std::thread::sleep(CUT_WAIT),
