@@ -7,6 +7,7 @@ mod description;
 mod foreign;
 mod identities;
 mod rules;
+mod strangers;
 mod tokens;
 mod walk;
 

@@ -74,6 +74,7 @@ struct State {
     scripts: HashMap<String, VecDeque<Script>>,
     noted: Vec<(Instant, Noted)>,
     keys: Vec<String>,
+    requests: Vec<Value>,
 }
 
 /// The running server; it ends with the test's process.
@@ -109,6 +110,11 @@ impl FaultyModel {
         keys
     }
 
+    /// Everything that it was asked, to the last word.
+    pub(crate) fn requests(&self) -> Vec<Value> {
+        self.state.0.lock().unwrap().requests.clone()
+    }
+
     /// What happened so far.
     pub(crate) fn noted(&self) -> Vec<Noted> {
         self.state.0.lock().unwrap().noted.iter().map(|(_, noted)| noted.clone()).collect()
@@ -141,6 +147,7 @@ fn serve(stream: &TcpStream, state: &(Mutex<State>, Condvar)) {
     let script = {
         let mut state = state.0.lock().unwrap();
         state.keys.push(key);
+        state.requests.push(request);
         state.scripts.get_mut(&message).and_then(VecDeque::pop_front)
     };
     note(state, Noted::Asked(message.clone()));

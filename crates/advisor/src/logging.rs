@@ -1,11 +1,16 @@
 //! Logs go to stderr: pretty on a terminal, JSON elsewhere. They never carry a person's words.
+//!
+//! What libraries say through the crate `log` is not heard: `tungstenite` tells whole frames there, with words and
+//! tokens in them.
 
 use crate::config::LogFormat;
+use anyhow::{Context, Result};
 use std::io::IsTerminal;
+use tracing::subscriber::set_global_default;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 /// Starts logging; `RUST_LOG` chooses what is logged.
-pub(crate) fn start(format: LogFormat) {
+pub(crate) fn start(format: LogFormat) -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let pretty = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
@@ -13,9 +18,11 @@ pub(crate) fn start(format: LogFormat) {
         LogFormat::Json => false,
     };
     let registry = tracing_subscriber::registry().with(filter);
-    if pretty {
-        registry.with(fmt::layer().with_writer(std::io::stderr)).init();
+    // Not `init`, which would listen to `log` too.
+    let started = if pretty {
+        set_global_default(registry.with(fmt::layer().with_writer(std::io::stderr)))
     } else {
-        registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
-    }
+        set_global_default(registry.with(fmt::layer().json().with_writer(std::io::stderr)))
+    };
+    started.context("logging has been started already")
 }

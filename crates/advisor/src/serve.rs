@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref(), &args.settings())?;
     create_data_dir(&config.data_dir)?;
     create_data_dir(&config.read_model_dir)?;
-    logging::start(config.log_format);
+    logging::start(config.log_format)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
 }
 
