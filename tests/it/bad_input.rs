@@ -2,12 +2,16 @@
 //! makes a 5xx, every refusal is a problem with a request id, and none tells what the server is made of.
 
 mod canaries;
+mod collections;
 mod connections;
 mod description;
 mod foreign;
+mod headers;
 mod identities;
+mod models;
 mod rules;
 mod strangers;
+mod texts;
 mod tokens;
 mod walk;
 
@@ -81,6 +85,20 @@ async fn deep_nesting_is_refused_without_a_crash() {
                 check_problem(&answer, 400, "INVALID_JSON", &format!("{depth} {open}"));
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_very_many_elements_or_names_is_judged_in_no_time() {
+    let user = Server::start().client_of("user_1");
+    let numbers = format!("{{\"title\":[{}1]}}", "1,".repeat(520_000));
+    let names: Vec<String> = (0..90_000).map(|name| format!("\"{name}\":1")).collect();
+    for (body, what) in [(numbers, "half a million numbers"), (format!("{{{}}}", names.join(",")), "90,000 names")] {
+        assert!(body.len() < 1_048_576, "{what} fit into a body");
+        let begun = std::time::Instant::now();
+        check_problem(&user.raw(WITH_BODY[0], &[JSON], body.as_bytes()).await, 422, "VALIDATION_ERROR", what);
+        // A build without optimisation, on a machine with others on it.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{what} take {:?}", begun.elapsed());
     }
 }
 

@@ -30,5 +30,6 @@ mod model_server;
 mod node;
 mod raw_http;
 mod readme;
+mod schemathesis;
 mod server;
 mod sockets;

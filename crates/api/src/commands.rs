@@ -50,7 +50,12 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
     path = "/api/commands/{name}",
     tag = "commands",
     params(("name" = String, Path, description = "A name that is none of the commands'.")),
-    responses((status = NOT_FOUND, description = "`UNKNOWN_COMMAND`", body = crate::problem::ProblemSchema))
+    responses((
+        status = NOT_FOUND,
+        description = "`UNKNOWN_COMMAND`",
+        body = crate::problem::ProblemSchema,
+        content_type = "application/problem+json"
+    ))
 )]
 async fn refuse_command(_viewer: Viewer, Path(_name): Path<String>) -> Problem {
     Problem::new(Code::UnknownCommand, "There is no command of this name.")

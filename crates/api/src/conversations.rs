@@ -60,6 +60,7 @@ pub(crate) struct Started {
 #[serde(rename_all = "camelCase")]
 struct StartRequest {
     /// "New Conversation" if there is none.
+    #[schema(min_length = 1, max_length = 200)]
     title: Option<String>,
     /// The oldest active advisor if there is none.
     advisor_id: Option<String>,
@@ -69,6 +70,7 @@ struct StartRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChangeRequest {
+    #[schema(min_length = 1, max_length = 200)]
     title: Option<String>,
     active_advisor_id: Option<String>,
 }

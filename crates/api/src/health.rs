@@ -30,13 +30,14 @@ pub trait Check: Send + Sync {
 #[error("{0}")]
 pub struct CheckFailed(pub String);
 
-/// The answer of `/readyz?verbose`.
+/// The answer of `/readyz`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
     /// `ready`, or `not ready`.
     status: &'static str,
-    /// Every check.
-    checks: Vec<Checked>,
+    /// Every check, with `verbose`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<Vec<Checked>>,
 }
 
 /// One check and its outcome.
@@ -131,10 +132,8 @@ async fn get_readyz(State(api): State<Api>, Query(query): Query<Verbose>) -> Res
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ready { "ready" } else { "not ready" };
-    match query.verbose.as_deref() {
-        None | Some("false") => (status, Json(serde_json::json!({"status": word}))).into_response(),
-        Some(_) => (status, Json(Readiness { status: word, checks })).into_response(),
-    }
+    let checks = query.verbose.is_some_and(|verbose| verbose != "false").then_some(checks);
+    (status, Json(Readiness { status: word, checks })).into_response()
 }
 
 /// How the service is, for the web front end.

@@ -28,6 +28,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 #[derive(Debug, Deserialize, ToSchema)]
 struct MentionsRequest {
     /// The text.
+    #[schema(min_length = 1, max_length = 32_000)]
     content: String,
 }
 

@@ -87,6 +87,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 struct EditRequest {
     /// 1 to 4,000 characters.
+    #[schema(min_length = 1, max_length = 4_000)]
     content: String,
 }
 

@@ -22,6 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StartConversation {
     /// 1 to 200 characters; one is made from the content later if there is none.
+    #[schema(min_length = 1, max_length = 200)]
     title: Option<String>,
     /// The active advisor; the oldest one if none is named.
     advisor_id: Option<String>,
@@ -33,6 +34,7 @@ struct StartConversation {
 struct RenameConversation {
     conversation_id: String,
     /// 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
     title: String,
 }
 

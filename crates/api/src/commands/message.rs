@@ -24,11 +24,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 struct SendMessage {
     conversation_id: String,
     /// 1 to 32,000 characters, not only white space.
+    #[schema(min_length = 1, max_length = 32_000, pattern = r"\S")]
     content: String,
     /// Kept beside the text as it comes.
     content_json: Option<Value>,
     /// Who shall reply, at most five: all mentioned ones, else the active one, when it is absent; nobody when it
     /// is empty. The first becomes the active advisor.
+    #[schema(max_items = 5)]
     advisor_ids: Option<Vec<String>>,
 }
 
@@ -38,6 +40,7 @@ struct SendMessage {
 struct EditMessage {
     message_id: String,
     /// 1 to 4,000 characters.
+    #[schema(min_length = 1, max_length = 4_000)]
     content: String,
 }
 
