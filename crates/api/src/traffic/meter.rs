@@ -45,7 +45,8 @@ struct Running {
     traffic: Arc<Traffic>,
     class: Class,
     address: Option<Address>,
-    readings: Mutex<Vec<Reading>>,
+    /// What was counted, until the answer says so: a socket is metered for long after its own.
+    readings: Mutex<Option<Vec<Reading>>>,
 }
 
 impl Meter {
@@ -56,7 +57,12 @@ impl Meter {
 
     fn new(traffic: &Arc<Traffic>, class: Class, request: &Request) -> Self {
         let address = traffic.trusted_proxies.origin(request.extensions(), request.headers());
-        Self(Some(Arc::new(Running { traffic: Arc::clone(traffic), class, address, readings: Mutex::default() })))
+        Self(Some(Arc::new(Running {
+            traffic: Arc::clone(traffic),
+            class,
+            address,
+            readings: Mutex::new(Some(Vec::new())),
+        })))
     }
 
     /// The request is this person's.
@@ -109,7 +115,7 @@ impl Meter {
     /// Whoever was refused before it was known who asks, or by what: its address is charged.
     fn settle(&self) {
         let Some(running) = &self.0 else { return };
-        if running.class != Class::Signed && running.readings().is_empty() {
+        if running.class != Class::Signed && running.readings().as_ref().is_some_and(Vec::is_empty) {
             // The answer has been given.
             drop(self.nobody());
         }
@@ -118,7 +124,7 @@ impl Meter {
     /// Says in an answer what was counted.
     fn write(&self, headers: &mut HeaderMap) {
         let Some(running) = &self.0 else { return };
-        let readings = running.readings();
+        let Some(readings) = running.readings().take() else { return };
         let list = |item: fn(&Reading) -> &str| readings.iter().map(item).collect::<Vec<_>>().join(", ");
         let fields =
             [(RATE_LIMIT_POLICY, list(|reading| &reading.policy)), (RATE_LIMIT, list(|reading| &reading.standing))];
@@ -132,12 +138,14 @@ impl Meter {
 
 impl Running {
     fn note(&self, counted: Counted) -> Result<(), Problem> {
-        self.readings().extend(counted.reading);
+        if let Some(readings) = self.readings().as_mut() {
+            readings.extend(counted.reading);
+        }
         counted.refusal.map_or(Ok(()), Err)
     }
 
     /// The list stays whole whatever panicked while it was held: it is only added to.
-    fn readings(&self) -> MutexGuard<'_, Vec<Reading>> {
+    fn readings(&self) -> MutexGuard<'_, Option<Vec<Reading>>> {
         self.readings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -184,4 +192,25 @@ pub(crate) async fn meter(
     meter.settle();
     meter.write(response.headers_mut());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::TrafficLimits;
+    use axum::body::Body;
+
+    #[test]
+    fn what_is_counted_after_the_answer_is_not_kept() {
+        let traffic = Arc::new(Traffic::new(TrafficLimits::default()));
+        let meter = Meter::new(&traffic, Class::Query, &Request::new(Body::empty()));
+        let mut headers = HeaderMap::new();
+        meter.person(&"ana".into()).unwrap();
+        meter.write(&mut headers);
+        assert!(headers.contains_key(RATE_LIMIT));
+
+        meter.person(&"ana".into()).unwrap();
+
+        assert!(meter.0.unwrap().readings().is_none());
+    }
 }
