@@ -93,10 +93,13 @@ async fn a_body_of_very_many_elements_or_names_is_judged_in_no_time() {
     let user = Server::start().client_of("user_1");
     let numbers = format!("{{\"title\":[{}1]}}", "1,".repeat(520_000));
     let names: Vec<String> = (0..90_000).map(|name| format!("\"{name}\":1")).collect();
-    for (body, what) in [(numbers, "half a million numbers"), (format!("{{{}}}", names.join(",")), "90,000 names")] {
+    let names = format!("{{{}}}", names.join(","));
+    for (body, what, status, code) in
+        [(numbers, "half a million numbers", 400, "INVALID_JSON"), (names, "90,000 names", 422, "VALIDATION_ERROR")]
+    {
         assert!(body.len() < 1_048_576, "{what} fit into a body");
         let begun = std::time::Instant::now();
-        check_problem(&user.raw(WITH_BODY[0], &[JSON], body.as_bytes()).await, 422, "VALIDATION_ERROR", what);
+        check_problem(&user.raw(WITH_BODY[0], &[JSON], body.as_bytes()).await, status, code, what);
         // A build without optimisation, on a machine with others on it.
         assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{what} take {:?}", begun.elapsed());
     }

@@ -3,6 +3,7 @@
 mod checks;
 mod end;
 mod listeners;
+mod open_files;
 mod sign_in;
 mod workers;
 
@@ -108,6 +109,7 @@ struct Stores {
 }
 
 async fn serve(config: &Config) -> Result<()> {
+    open_files::raise(&config.limits);
     let measurements = measure::install()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let directory = &config.read_model_dir;
@@ -116,7 +118,9 @@ async fn serve(config: &Config) -> Result<()> {
     let sqlite_log = Arc::new(SqliteLog::open(config.limits.log.clone())?);
     let log: Arc<dyn EventLog> = Arc::clone(&sqlite_log) as _;
     let master_key = master_key::load_or_create(&config.data_dir, config.master_key.as_ref())?;
-    let sqlite_keys = Arc::new(SqliteKeys::open(&config.data_dir.join(KEYS_FILE), master_key).await?);
+    let keys_file = config.data_dir.join(KEYS_FILE);
+    let sqlite_keys = SqliteKeys::open_caching(&keys_file, master_key, config.limits.keys_cached_max).await?;
+    let sqlite_keys = Arc::new(sqlite_keys);
     let keys: Arc<dyn KeyStore> = Arc::clone(&sqlite_keys) as _;
     let side = SideStore::open(&directory.join("side.db")).await?;
     let read_models = |path| SqliteOptions { path, ..config.limits.read_models.clone() };
@@ -144,6 +148,8 @@ async fn serve(config: &Config) -> Result<()> {
     })
     .await?;
     running.start_runner(runner);
+
+    running.listeners.spawn(measure::keep_up(measurements.clone(), running.stopping.clone()));
 
     // What clients see.
     let models = Arc::new(workers::models(config)?);
@@ -203,9 +209,9 @@ fn settings(config: &Config, master_key: &[u8; 32]) -> Result<Settings> {
         body: limits.body,
         time: limits.time,
         position_wait: limits.position_wait,
-        streams_per_person_max: limits.streams_per_person_max,
-        stream_heartbeat: limits.stream_heartbeat,
+        streams: limits.streams,
         socket: limits.socket,
+        quotas: limits.quotas,
         clerk_webhook_secret: config.sign_in.webhook_secret.clone(),
         ..Settings::new(CursorKey::from_bytes(cursor_key), config.allowed_origins.clone())
     })

@@ -14,6 +14,7 @@ use crate::{
     extract::{Path, RequestBody, negotiate},
     live::{self, LiveQuery},
     problem::{Code, Problem},
+    quotas,
     reading::{MinPosition, shown, tagged},
 };
 use advisor_commands::{AdvisorCommand, AdvisorRefusal, Outcome};
@@ -211,6 +212,8 @@ pub(crate) async fn create(request: &CommandRequest, wanted: Wanted, body: &Body
         None => made_before(request, fresh(&wanted.words)).await?,
     };
     let second = fresh(first.as_str());
+    let full = quotas::advisors(request).await?;
+    let asking = if full.is_some() { request.repeating() } else { request.clone() };
     for id in [first, second] {
         let document = document::with_id(wanted.document.clone(), &id);
         let command = AdvisorCommand::Create {
@@ -220,13 +223,16 @@ pub(crate) async fn create(request: &CommandRequest, wanted: Wanted, body: &Body
             status: wanted.status,
             document: document.clone(),
         };
-        match request.ask_advisor(&id, command, body).await? {
-            Ok(done) => return Ok(Created { id, document, done }),
-            Err(AdvisorRefusal::Exists { visible: false }) => {}
-            Err(refusal) => return Err(request.refused(refusal)),
+        match asking.ask_advisor(&id, command, body).await {
+            Ok(Ok(done)) => return Ok(Created { id, document, done }),
+            Ok(Err(AdvisorRefusal::Exists { visible: false })) => {}
+            Ok(Err(refusal)) => return Err(request.refused(refusal)),
+            Err(problem) if full.is_some() && problem.code() == Code::PreconditionFailed => {}
+            Err(problem) => return Err(problem),
         }
     }
-    Err(Problem::new(Code::AdvisorExists, "There is an advisor of this id already.").command_id(&request.id))
+    let exists = || Problem::new(Code::AdvisorExists, "There is an advisor of this id already.");
+    Err(full.unwrap_or_else(exists).command_id(&request.id))
 }
 
 /// The id that this command gave to an advisor of another name: there it is known, and refused as another

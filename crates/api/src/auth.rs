@@ -24,7 +24,7 @@ use advisor_events::{Clock, Timestamp, UserId};
 use clerk::Issuer;
 use http::HeaderMap;
 use lru::LruCache;
-use registration::{Registration, RegistrationError};
+use registration::{People, Registration, RegistrationError};
 use revoked::{Revoked, Watch};
 use roles::Roles;
 use sha2::{Digest, Sha256};
@@ -35,8 +35,21 @@ use std::{
 };
 use token::{TokenFault, Verified};
 
-/// Most verified tokens that are remembered.
-pub const TOKENS_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
+/// Whom the authenticator remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RememberLimits {
+    /// Most verified tokens.
+    pub tokens_max: NonZeroUsize,
+    /// Most people who are known to be registered.
+    pub people_max: NonZeroUsize,
+}
+
+impl Default for RememberLimits {
+    fn default() -> Self {
+        let count = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        Self { tokens_max: count(20_000), people_max: count(100_000) }
+    }
+}
 
 /// A person whose token was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +83,15 @@ pub struct Authenticator {
 
 impl Authenticator {
     /// One that accepts tokens of these issuers, and of nobody else.
-    pub fn new(issuers: Vec<Issuer>, registration: Registration, revoked: Arc<Revoked>, clock: Arc<dyn Clock>) -> Self {
-        Self { issuers, registration, revoked, clock, verified: Mutex::new(LruCache::new(TOKENS_REMEMBERED_MAX)) }
+    pub fn new(
+        issuers: Vec<Issuer>,
+        people: Arc<dyn People>,
+        revoked: Arc<Revoked>,
+        clock: Arc<dyn Clock>,
+        limits: RememberLimits,
+    ) -> Self {
+        let registration = Registration::new(people, limits.people_max);
+        Self { issuers, registration, revoked, clock, verified: Mutex::new(LruCache::new(limits.tokens_max)) }
     }
 
     /// Whose token the request carries; `None` if it carries none.

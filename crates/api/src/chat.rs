@@ -15,6 +15,7 @@ use crate::{
     mentions,
     messages::{self, Addressed},
     problem::{Code, Problem},
+    quotas,
     rules::{MESSAGE_CHARS_MAX, Rules},
 };
 use advisor_commands::{ConversationCommand, Outcome, StartWith};
@@ -203,8 +204,11 @@ async fn send(
         user_id: request.viewer.user_id().clone(),
         start,
         message: messages::new_message(request, &id, content, Addressed { mentions, responders }),
+        messages_max: request.api.settings.quotas.messages_per_conversation_max,
     };
-    match advisor {
+    let begins = chat.conversation_id.is_none();
+    let refused = if begins { quotas::conversations(request).await? } else { None };
+    match refused.map_or(advisor, Err) {
         Ok(advisor) => {
             request.meter.replies(request.viewer.user_id(), 1)?;
             request.ask_conversation(&id, command(vec![advisor]), &body).await

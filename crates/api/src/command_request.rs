@@ -116,10 +116,14 @@ impl CommandRequest {
         body: &Body<'_>,
         refusal: Problem,
     ) -> Result<Outcome<ConversationEvent>, Problem> {
-        let mut request = self.clone();
-        request.if_match = Some(NOWHERE);
-        let outcome = request.ask_conversation(id, command, body).await;
+        let outcome = self.repeating().ask_conversation(id, command, body).await;
         outcome.map_err(|problem| if problem.code() == Code::PreconditionFailed { refusal } else { problem })
+    }
+
+    /// The same request, which does nothing unless it has been done before: it ends in
+    /// [`Code::PreconditionFailed`] then.
+    pub(crate) fn repeating(&self) -> Self {
+        Self { if_match: Some(NOWHERE), ..self.clone() }
     }
 
     /// Asks an advisor. The refusal comes back as it is: whether an id is taken decides about the next one.

@@ -14,6 +14,7 @@ use crate::{
     extract::{Path, RequestBody, negotiate},
     live::{self, LiveQuery},
     problem::{Code, Problem},
+    quotas,
     reading::{MinPosition, shown, tagged, unread},
     rules::{Rules, TITLE_CHARS_MAX},
 };
@@ -277,16 +278,16 @@ pub(crate) async fn start(
         None => advisors::names(&request.api, &request.viewer).await?.into_iter().next(),
     };
     let is_unusable = wanted.advisor_id.is_some() && advisor.is_none();
+    let refusal = if is_unusable { Some(unusable()) } else { quotas::conversations(request).await? };
     let command = ConversationCommand::Start {
         conversation_id: id.clone(),
         user_id: request.viewer.user_id().clone(),
         title: wanted.title,
         active_advisor_id: advisor.map(|advisor| advisor.id),
     };
-    let done = if is_unusable {
-        request.repeat_in_conversation(&id, command, body, unusable()).await?
-    } else {
-        request.ask_conversation(&id, command, body).await?
+    let done = match refusal {
+        Some(refusal) => request.repeat_in_conversation(&id, command, body, refusal).await?,
+        None => request.ask_conversation(&id, command, body).await?,
     };
     Ok(Started { id, done })
 }

@@ -7,7 +7,7 @@
 use crate::{
     auth::{Authenticator, LocalOperator, Viewer},
     extract::{Path, Query},
-    problem::Problem,
+    problem::{Code, Problem},
 };
 use advisor_eventlog::{Direction, EventLog, Filter, Position, ReadError, Recorded, SubscriptionEvent};
 use advisor_events::{KeyError, KeyStore, Metadata, PersonKey, SealContext, StreamName};
@@ -22,6 +22,7 @@ use http::{header, request::Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{error::Error, sync::Arc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -39,6 +40,8 @@ pub struct LogAccess {
     pub authenticator: Arc<Authenticator>,
     /// Ends those who follow.
     pub shutdown: CancellationToken,
+    /// Who follows, as many as may.
+    pub followers: Arc<Semaphore>,
 }
 
 impl FromRef<LogAccess> for Arc<Authenticator> {
@@ -118,7 +121,10 @@ struct ShowQuery {
         ("follow" = Option<bool>, Query),
         ("open" = Option<bool>, Query, description = "Open sealed fields: for operators.")
     ),
-    responses((status = OK, content_type = "application/x-ndjson", body = String)),
+    responses(
+        (status = OK, content_type = "application/x-ndjson", body = String),
+        (status = SERVICE_UNAVAILABLE, description = "`OVERLOADED`: as many follow as may.")
+    ),
     security(("session" = ["operator"]), ("session" = ["analyst"]))
 )]
 async fn tail_events(
@@ -127,6 +133,7 @@ async fn tail_events(
     Query(query): Query<TailQuery>,
 ) -> Result<Response, Problem> {
     let keys = if query.open { Some(opener(&access, &reader, "the whole log")?) } else { None };
+    let follower = if query.follow { Some(follower(&access)?) } else { None };
     let events = access.log.subscribe_all(Position(query.after), Filter::all()).await;
     let events = events.map_err(|error| problem(&error))?;
     let events = events
@@ -137,8 +144,21 @@ async fn tail_events(
                 SubscriptionEvent::Checkpoint(_) | SubscriptionEvent::CaughtUp => None,
             }))
         });
-    let events = events.take_until(sign_in_end(reader, Arc::clone(&access.authenticator)));
+    let sign_in_end = sign_in_end(reader, Arc::clone(&access.authenticator));
+    let events = events.take_until(async move {
+        // The place is kept as long as the stream is.
+        let _follower = follower;
+        sign_in_end.await;
+    });
     Ok(ndjson(events, keys, access.shutdown))
+}
+
+/// A place among those who follow: each of them takes from the log's memory for as long as it likes.
+fn follower(access: &LogAccess) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&access.followers).try_acquire_owned().map_err(|_| {
+        metrics::counter!("advisor_overloaded_total", "class" => "followers").increment(1);
+        Problem::new(Code::Overloaded, "As many follow the log as may. Try again in a moment.")
+    })
 }
 
 /// Returns when the reader's sign-in is over: never, for who comes through the socket.
@@ -286,7 +306,34 @@ fn sealed(value: &Value) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_api::{OPERATOR, TestApi};
     use advisor_events::{Personal, PersonalField};
+    use axum::Router;
+    use http::{Request, StatusCode};
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn as_many_follow_the_log_as_may_and_who_leaves_makes_room() {
+        let test = TestApi::start().await;
+        let measurements = PrometheusBuilder::new().build_recorder().handle();
+        let admin = crate::admin_router(&test.api, measurements, test.log_access());
+        let (first, _second) = (follow(&admin, "true").await, follow(&admin, "true").await);
+        let refused = follow(&admin, "true").await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(refused.headers().contains_key(header::RETRY_AFTER));
+        // Who reads what is there and goes does not follow.
+        assert_eq!(follow(&admin, "false").await.status(), StatusCode::OK);
+
+        drop(first);
+        assert_eq!(follow(&admin, "true").await.status(), StatusCode::OK);
+    }
+
+    async fn follow(admin: &Router, follow: &str) -> Response {
+        let request = Request::get(format!("/admin/events?follow={follow}"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", TestApi::token(OPERATOR)));
+        admin.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
 
     #[test]
     fn sealed_fields_are_opened_wherever_they_stand_and_nothing_else_changes() {

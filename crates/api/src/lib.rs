@@ -22,6 +22,7 @@ mod mentions;
 mod messages;
 mod openapi;
 pub mod problem;
+mod quotas;
 mod reading;
 mod rules;
 pub mod settings;

@@ -113,7 +113,8 @@ pub(crate) fn queries() -> OpenApiRouter<Api> {
         (status = FORBIDDEN, description = "`ORIGIN_NOT_ALLOWED`: a page of another origin asks for a WebSocket."),
         (status = NOT_FOUND, description = "One of the queries is not there, or not live."),
         (status = UPGRADE_REQUIRED, description = "The WebSocket's version is not 13."),
-        (status = TOO_MANY_REQUESTS, description = "`TOO_MANY_STREAMS`")
+        (status = TOO_MANY_REQUESTS, description = "`TOO_MANY_STREAMS`"),
+        (status = SERVICE_UNAVAILABLE, description = "`OVERLOADED`: there are too many streams of everybody's.")
     ),
     security((), ("session" = []))
 )]
@@ -241,21 +242,22 @@ async fn beginning(
 }
 
 fn parts(api: &Api, wire: Wire, viewer: Option<&Viewer>, watched: Vec<Watched>) -> Result<Beginning, Problem> {
-    let most = api.settings.streams_per_person_max;
+    let limits = api.settings.streams;
     Ok(Beginning {
         wire,
         hub: Arc::clone(&api.live),
         views: Views::new(api.side.drafts().clone(), api.settings.cursor_key.clone()),
         clock: Arc::clone(&api.clock),
         shutdown: api.shutdown.clone(),
-        heartbeat: api.settings.stream_heartbeat,
+        heartbeat: limits.heartbeat,
+        slow_after: limits.slow_after,
         onlooker: Onlooker {
             user_id: viewer.map(|viewer| viewer.user_id().clone()),
             roles: viewer.map(|viewer| viewer.person().roles).unwrap_or_default(),
         },
         expires_at: viewer.map(Viewer::expires_at),
         sign_in: viewer.map(|viewer| api.authenticator.watch(viewer.person())),
-        admission: viewer.map(|viewer| api.live.admit(viewer.user_id(), most)).transpose()?,
+        admission: api.live.admit(viewer.map(Viewer::user_id), limits)?,
         watched,
     })
 }

@@ -2,11 +2,17 @@
 
 use crate::layers::REQUEST_DURATION;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 pub use metrics_exporter_prometheus::PrometheusHandle as Measurements;
 
 /// Upper bounds of the histograms of durations, in seconds.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// How often what was measured is summed up, whether somebody asks for it or not: every measurement is kept until
+/// then.
+pub const SUM_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// Collects what is measured from now on in this process; to be called once.
 pub fn install() -> Result<Measurements, BuildError> {
@@ -18,4 +24,48 @@ pub fn install() -> Result<Measurements, BuildError> {
         "Time from a request's headers to its answer's."
     );
     Ok(handle)
+}
+
+/// Sums up what was measured until `shutdown`.
+pub async fn keep_up(measurements: Measurements, shutdown: CancellationToken) {
+    let mut sums = tokio::time::interval(SUM_UP_EVERY);
+    while shutdown.run_until_cancelled(sums.tick()).await.is_some() {
+        measurements.run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_util::task::TaskTracker;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_measured_takes_no_more_memory_though_nobody_asks_for_it() {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .unwrap()
+            .build_recorder();
+        let shutdown = CancellationToken::new();
+        let keeping_up = TaskTracker::new().spawn(keep_up(recorder.handle(), shutdown.clone()));
+        let histogram = metrics::with_local_recorder(&recorder, || metrics::histogram!(REQUEST_DURATION));
+        let mut before = 0;
+        for second in 0..60 {
+            (0..50_000).for_each(|_| histogram.record(0.001));
+            tokio::time::sleep(SUM_UP_EVERY).await;
+            if second == 0 {
+                before = memory_kib();
+            }
+        }
+        let grown = memory_kib().saturating_sub(before);
+        assert!(grown < 10 * 1_024, "three million measurements have taken {grown} KiB");
+
+        shutdown.cancel();
+        keeping_up.await.unwrap();
+    }
+
+    fn memory_kib() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse().unwrap()
+    }
 }

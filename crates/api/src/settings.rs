@@ -14,12 +14,12 @@ pub struct Settings {
     pub time: TimeLimits,
     /// Most time that a read waits for `min_position`, and a command for the read side.
     pub position_wait: Duration,
-    /// Most live streams of one person.
-    pub streams_per_person_max: usize,
-    /// How long a live stream is silent before a comment shows that it lives.
-    pub stream_heartbeat: Duration,
+    /// How many live streams there may be, and how long they wait.
+    pub streams: StreamLimits,
     /// What clients of sockets may do.
     pub socket: SocketLimits,
+    /// How much people may keep.
+    pub quotas: Quotas,
     /// Signs cursors; the same on every process, so that a cursor survives a restart.
     pub cursor_key: CursorKey,
     /// What the sign-in service's webhooks are signed with; without it there is no route for them.
@@ -35,6 +35,19 @@ pub struct BodyLimits {
     pub timeout: Duration,
 }
 
+/// How many live streams there may be, and how long they wait.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Most live streams and sockets of everybody.
+    pub all_max: usize,
+    /// Most of one person.
+    pub per_person_max: usize,
+    /// How long one is silent before a comment shows that it lives.
+    pub heartbeat: Duration,
+    /// A client that leaves no room for so long is cut off.
+    pub slow_after: Duration,
+}
+
 /// What clients of sockets may do.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketLimits {
@@ -46,6 +59,17 @@ pub struct SocketLimits {
     pub message_bytes_max: usize,
     /// Most frames of a client in a second, fragments and answers to pings among them.
     pub frames_per_second_max: u32,
+}
+
+/// How much people may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Most conversations of one person.
+    pub conversations_per_person_max: u32,
+    /// Most private advisors of one person, archived ones among them.
+    pub advisors_per_person_max: u32,
+    /// Most messages of one conversation with the replies that they asked for, deleted ones among them.
+    pub messages_per_conversation_max: usize,
 }
 
 /// Most time for an answer.
@@ -67,9 +91,9 @@ impl Settings {
             body: BodyLimits::default(),
             time: TimeLimits::default(),
             position_wait: Duration::from_secs(2),
-            streams_per_person_max: 20,
-            stream_heartbeat: Duration::from_secs(15),
+            streams: StreamLimits::default(),
             socket: SocketLimits::default(),
+            quotas: Quotas::default(),
             cursor_key,
             clerk_webhook_secret: None,
         }
@@ -82,6 +106,17 @@ impl Default for BodyLimits {
     }
 }
 
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            all_max: 12_288,
+            per_person_max: 20,
+            heartbeat: Duration::from_secs(15),
+            slow_after: Duration::from_secs(10),
+        }
+    }
+}
+
 impl Default for SocketLimits {
     fn default() -> Self {
         Self {
@@ -89,6 +124,16 @@ impl Default for SocketLimits {
             silence_timeout: Duration::from_secs(45),
             message_bytes_max: 64 * 1024,
             frames_per_second_max: 100,
+        }
+    }
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            conversations_per_person_max: 10_000,
+            advisors_per_person_max: 1_000,
+            messages_per_conversation_max: 100_000,
         }
     }
 }

@@ -4,12 +4,12 @@ use crate::{
     Api, Check, LiveHub, Settings,
     auth::test_issuer::{ATTACKER, CLERK, NOW, TestClock, claims_with, issuer},
     auth::{
-        Authenticator,
+        Authenticator, RememberLimits,
         clerk::{Issuer, IssuerKeys},
-        registration::Registration,
         revoked::Revoked,
         roles::RoleRules,
     },
+    events::LogAccess,
     extract::CursorKey,
     traffic::{Traffic, TrafficLimits},
 };
@@ -27,6 +27,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -91,9 +92,8 @@ impl TestApi {
         let people = Arc::<Commands>::clone(&commands);
         let revoked = Revoked::load(side.revocations().clone(), Arc::clone(&shared_clock)).await.unwrap();
         TaskTracker::new().spawn(Arc::clone(&revoked).follow(runner.clone()));
-        let registration = Registration::new(people);
-        let authenticator =
-            Authenticator::new(vec![issuer], registration, Arc::clone(&revoked), Arc::clone(&shared_clock));
+        let (revocations, clock_too) = (Arc::clone(&revoked), Arc::clone(&shared_clock));
+        let authenticator = Authenticator::new(vec![issuer], people, revocations, clock_too, RememberLimits::default());
         let mut settings = Settings::new(CursorKey::from_bytes([9; 32]), vec!["https://app.example.com".to_owned()]);
         settings.position_wait = Duration::from_millis(500);
         let api = Api {
@@ -112,6 +112,17 @@ impl TestApi {
             shutdown: CancellationToken::new(),
         };
         Self { api, clock, keys, _runner: runner.clone().drop_guard(), runner, _directory: directory }
+    }
+
+    /// What the operators' routes need; two may follow the log.
+    pub(crate) fn log_access(&self) -> LogAccess {
+        LogAccess {
+            log: Arc::clone(&self.api.log),
+            keys: Arc::clone(&self.keys),
+            authenticator: Arc::clone(&self.api.authenticator),
+            shutdown: self.api.shutdown.clone(),
+            followers: Arc::new(Semaphore::new(2)),
+        }
     }
 
     /// The public listener's routes.

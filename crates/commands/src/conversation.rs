@@ -77,6 +77,8 @@ pub enum ConversationCommand {
         start: Option<StartWith>,
         /// The message.
         message: NewMessage,
+        /// Most messages and asked replies of a conversation, all that there ever were.
+        messages_max: usize,
     },
     /// Replaces the text of a message of the user.
     EditMessage {
@@ -198,6 +200,9 @@ pub enum ConversationRefusal {
     /// The message has been sent before, by a command that is forgotten.
     #[error("This message has been sent already.")]
     AlreadySent,
+    /// There were as many messages and asked replies as are allowed.
+    #[error("This conversation has as many messages as one may have.")]
+    Full,
     /// More than [`REPLIES_MAX`] replies.
     #[error("A message can ask for at most {REPLIES_MAX} replies.")]
     TooManyReplies,

@@ -195,6 +195,12 @@ pub fn names(viewer: Option<&UserId>) -> Query<Vec<AdvisorName>> {
     })
 }
 
+/// How many private advisors of any status a person has, counted up to `limit`.
+pub fn count_of_user(user: &UserId, limit: u32) -> Query<u64> {
+    const SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM advisors WHERE seen_by = $1 LIMIT $2) counted";
+    Query::one(Statement::new(SQL, vec![user.into(), limit.into()]), |row| row.into_cells().number())
+}
+
 /// An advisor of any status, if the viewer sees it.
 pub fn by_id(viewer: Option<&UserId>, id: &AdvisorId) -> Query<Option<AdvisorRow>> {
     const SQL: &str = select!("WHERE a.stream = $1 AND a.seen_by IN ('*', $2)");
@@ -264,6 +270,7 @@ pub(crate) fn statements() -> Vec<Statement> {
     texts_of([
         visible_to(Some(&user)).into_statements(),
         names(Some(&user)).into_statements(),
+        count_of_user(&user, 1).into_statements(),
         by_id(Some(&user), &id).into_statements(),
         find(&id).into_statements(),
         by_ids(Some(&user), &[id]).into_statements(),

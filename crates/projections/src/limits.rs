@@ -9,7 +9,6 @@ pub use crate::{
         retention::{CUT_ROWS as CHANGES_CUT_MAX, LOOK_MS as CHANGES_LOOK_MS},
         source::DECODED_HERE_MAX,
     },
-    side::keys::CACHED_MAX as KEYS_CACHED_MAX,
     sqlite::{
         STATEMENTS_CACHED_MAX,
         checkpoints::{COMMITS_BETWEEN, CUT_WAIT, RESTART_WAIT, ROWS_BETWEEN, SCRUB_TRIES_MAX},

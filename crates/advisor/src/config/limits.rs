@@ -8,7 +8,8 @@ pub(crate) use table::SECTIONS;
 use super::settings::{Setting, Settings, SettingsError};
 use advisor_api::{
     accept::{AcceptLimits, AddressLimits},
-    settings::{BodyLimits, SocketLimits, TimeLimits},
+    auth::{RememberLimits, jwks::JwksLimits},
+    settings::{BodyLimits, Quotas, SocketLimits, StreamLimits, TimeLimits},
     traffic::{GateLimits, Network, Rate, RateLimits, TrafficLimits, TrustedProxies},
 };
 use advisor_commands::HandlerLimits;
@@ -63,9 +64,13 @@ pub(crate) struct Limits {
     pub(crate) time: TimeLimits,
     pub(crate) traffic: TrafficLimits,
     pub(crate) position_wait: Duration,
-    pub(crate) streams_per_person_max: usize,
-    pub(crate) stream_heartbeat: Duration,
+    pub(crate) streams: StreamLimits,
     pub(crate) socket: SocketLimits,
+    pub(crate) quotas: Quotas,
+    pub(crate) followers_max: usize,
+    pub(crate) remembered: RememberLimits,
+    pub(crate) jwks: JwksLimits,
+    pub(crate) keys_cached_max: NonZeroUsize,
     pub(crate) handler: HandlerLimits,
     pub(crate) log: SqliteLogOptions,
     /// Of each generation, in whichever file.
@@ -97,14 +102,26 @@ impl Limits {
             },
             traffic: traffic(settings)?,
             position_wait: time(settings, "position_wait_ms")?,
-            streams_per_person_max: count(settings, "streams_per_person_max")?,
-            stream_heartbeat: time(settings, "stream_heartbeat_ms")?,
+            streams: StreamLimits {
+                all_max: count(settings, "streams_max")?,
+                per_person_max: count(settings, "streams_per_person_max")?,
+                heartbeat: time(settings, "stream_heartbeat_ms")?,
+                slow_after: time(settings, "stream_slow_ms")?,
+            },
             socket: SocketLimits {
                 authenticate_timeout: time(settings, "socket_authenticate_timeout_ms")?,
                 silence_timeout: time(settings, "socket_silence_timeout_ms")?,
                 message_bytes_max: count(settings, "socket_message_bytes_max")?,
                 frames_per_second_max: settings.number("socket_frames_per_second_max")?,
             },
+            quotas: quotas(settings)?,
+            followers_max: count(settings, "followers_max")?,
+            remembered: RememberLimits {
+                tokens_max: settings.parsed("tokens_remembered_max", FROM_ONE)?,
+                people_max: settings.parsed("people_remembered_max", FROM_ONE)?,
+            },
+            jwks: jwks(settings)?,
+            keys_cached_max: settings.parsed("keys_cached_max", FROM_ONE)?,
             handler: handler(settings)?,
             log: log(settings, log_path)?,
             read_models: read_models(settings)?,
@@ -197,6 +214,22 @@ fn rates(settings: &Settings) -> Result<RateLimits, SettingsError> {
 fn rate(settings: &Settings, per_minute: &'static str, burst: &'static str) -> Result<Rate, SettingsError> {
     let burst: NonZeroU32 = settings.parsed(burst, FROM_ONE)?;
     Ok(Rate { per_minute: settings.number(per_minute)?, burst: burst.get() })
+}
+
+fn quotas(settings: &Settings) -> Result<Quotas, SettingsError> {
+    Ok(Quotas {
+        conversations_per_person_max: settings.number("conversations_per_person_max")?,
+        advisors_per_person_max: settings.number("advisors_per_person_max")?,
+        messages_per_conversation_max: count(settings, "messages_per_conversation_max")?,
+    })
+}
+
+fn jwks(settings: &Settings) -> Result<JwksLimits, SettingsError> {
+    Ok(JwksLimits {
+        timeout: time(settings, "jwks_timeout_ms")?,
+        fresh_for: time(settings, "jwks_fresh_ms")?,
+        stale_for: time(settings, "jwks_stale_ms")?,
+    })
 }
 
 fn handler(settings: &Settings) -> Result<HandlerLimits, SettingsError> {
@@ -325,6 +358,11 @@ mod tests {
         same(&limits.accept, &AcceptLimits::default());
         same(&limits.body, &BodyLimits::default());
         same(&limits.time, &TimeLimits::default());
+        same(&limits.streams, &StreamLimits::default());
+        same(&limits.socket, &SocketLimits::default());
+        same(&limits.quotas, &Quotas::default());
+        same(&limits.remembered, &RememberLimits::default());
+        same(&limits.jwks, &JwksLimits::default());
         same(&limits.traffic, &TrafficLimits::default());
         same(&limits.model_call, &CallLimits::default());
         same(&limits.model_retry, &RetryOptions::default());

@@ -7,7 +7,7 @@ use advisor_events::KeyStore;
 use anyhow::{Context, Result};
 use axum::Extension;
 use std::{net::SocketAddr, sync::Arc};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 
 impl Running {
     /// Binds everything, starts to serve, and says where.
@@ -25,7 +25,14 @@ impl Running {
         let (address, admin_address) = (public.local_addr()?, admin.local_addr()?);
 
         let (limits, admin_limits) = (config.limits.accept.clone(), config.limits.admin_accept.clone());
-        let admin_router = advisor_api::admin_router(api, measurements, self.log_access(api, keys));
+        let access = LogAccess {
+            log: Arc::clone(&api.log),
+            keys,
+            authenticator: Arc::clone(&api.authenticator),
+            shutdown: self.stopping.clone(),
+            followers: Arc::new(Semaphore::new(config.limits.followers_max.min(Semaphore::MAX_PERMITS))),
+        };
+        let admin_router = advisor_api::admin_router(api, measurements, access);
         let local_router = admin_router.clone().layer(Extension(LocalOperator));
         let stopping = || self.stopping.clone();
         self.listeners.spawn(accept::serve_tcp(public, advisor_api::router(api), limits, stopping()));
@@ -35,17 +42,6 @@ impl Running {
         output::line(&format!("listening on http://{address}"))?;
         output::line(&format!("admin on http://{admin_address}"))?;
         output::line(&next_step(config, address))
-    }
-}
-
-impl Running {
-    fn log_access(&self, api: &Api, keys: Arc<dyn KeyStore>) -> LogAccess {
-        LogAccess {
-            log: Arc::clone(&api.log),
-            keys,
-            authenticator: Arc::clone(&api.authenticator),
-            shutdown: self.stopping.clone(),
-        }
     }
 }
 

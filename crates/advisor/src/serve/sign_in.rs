@@ -4,9 +4,9 @@ use crate::config::{Clerk, ClerkKeys, Config, SignIn};
 use advisor_api::auth::{
     Authenticator,
     clerk::{Issuer, IssuerKeys, TOKEN_LIFE_MAX},
-    jwks::Jwks,
+    jwks::{Jwks, JwksLimits},
     own_issuer,
-    registration::Registration,
+    registration::People,
     revoked::Revoked,
     roles::RoleRules,
 };
@@ -27,22 +27,22 @@ pub(super) fn authenticator(
     let mut issuers = Vec::new();
     if let Some(clerk) = clerk {
         let roles = RoleRules { claim: role_claim.clone(), operators: operators.clone(), analysts: analysts.clone() };
-        issuers.push(issuer(clerk, roles, clock)?);
+        issuers.push(issuer(clerk, roles, config.limits.jwks, clock)?);
     }
     if *own_tokens {
         issuers.push(own_issuer::load_or_create(&config.data_dir)?.accepted(operators, analysts));
     }
-    let registration = Registration::new(Arc::clone(commands) as _);
-    Ok(Authenticator::new(issuers, registration, Arc::clone(revoked), Arc::clone(clock)))
+    let people: Arc<dyn People> = Arc::<Commands>::clone(commands);
+    Ok(Authenticator::new(issuers, people, Arc::clone(revoked), Arc::clone(clock), config.limits.remembered))
 }
 
 fn people(ids: &[String]) -> HashSet<UserId> {
     ids.iter().map(|id| UserId::from(id.as_str())).collect()
 }
 
-fn issuer(clerk: &Clerk, roles: RoleRules, clock: &Arc<dyn Clock>) -> Result<Issuer> {
+fn issuer(clerk: &Clerk, roles: RoleRules, limits: JwksLimits, clock: &Arc<dyn Clock>) -> Result<Issuer> {
     let keys = match &clerk.keys {
-        ClerkKeys::Jwks(url) => IssuerKeys::Jwks(Jwks::new(url, Arc::clone(clock))?),
+        ClerkKeys::Jwks(url) => IssuerKeys::Jwks(Jwks::new(url, Arc::clone(clock), limits)?),
         ClerkKeys::Pem(pem) => IssuerKeys::from_pem(pem)?,
     };
     Ok(Issuer {

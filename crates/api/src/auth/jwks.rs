@@ -1,6 +1,7 @@
 //! An issuer's public keys, fetched from its JWKS document and kept.
 //!
-//! Fresh for an hour; then fetched again, and the old ones go on for a day while the issuer is down.
+//! Fresh for a while (an hour by default); then fetched again, and the old ones go on (for a day) while the issuer
+//! is down.
 //! A key that is not known is looked for at most once in five minutes, whatever tokens name.
 
 use advisor_events::{Clock, Timestamp};
@@ -10,20 +11,35 @@ use serde::Deserialize;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
-/// How long fetched keys are used without asking again.
-pub const FRESH_MS: i64 = 3_600_000;
-/// How long they go on while the issuer is down.
-pub const STALE_MS: i64 = 24 * 3_600_000;
 /// Shortest time between two fetches because of unknown keys.
 pub const UNKNOWN_KEY_INTERVAL_MS: i64 = 300_000;
 /// Shortest time between two fetches while the issuer does not answer.
 pub const FAILURE_INTERVAL_MS: i64 = 5_000;
-/// Most time for one fetch.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest JWKS document.
 pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 /// Most keys of a document that are looked at.
 pub const KEYS_MAX: usize = 64;
+
+/// How long keys are fetched and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JwksLimits {
+    /// Most time for one fetch.
+    pub timeout: Duration,
+    /// How long fetched keys are used without asking again.
+    pub fresh_for: Duration,
+    /// How long they go on while the issuer is down.
+    pub stale_for: Duration,
+}
+
+impl Default for JwksLimits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            fresh_for: Duration::from_hours(1),
+            stale_for: Duration::from_hours(24),
+        }
+    }
+}
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +72,7 @@ pub struct Jwks {
     url: String,
     client: reqwest::Client,
     clock: Arc<dyn Clock>,
+    limits: JwksLimits,
     keys: ArcSwapOption<Fetched>,
     /// Held while fetching, so that there is one fetch at a time.
     fetching: Mutex<Attempts>,
@@ -91,19 +108,19 @@ struct Key {
 
 impl Jwks {
     /// The keys at this URL. Nothing is fetched before a token needs it.
-    pub fn new(url: impl Into<String>, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
+    pub fn new(url: impl Into<String>, clock: Arc<dyn Clock>, limits: JwksLimits) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
-            .timeout(FETCH_TIMEOUT)
+            .timeout(limits.timeout)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent("advisor")
             .build()?;
         let (keys, fetching) = (ArcSwapOption::empty(), Mutex::new(Attempts::default()));
-        Ok(Self { url: url.into(), client, clock, keys, fetching })
+        Ok(Self { url: url.into(), client, clock, limits, keys, fetching })
     }
 
     /// The key of this id.
     pub async fn find(&self, key_id: &str) -> Result<Arc<DecodingKey>, JwksError> {
-        if let Some(fetched) = self.fetched_within(FRESH_MS) {
+        if let Some(fetched) = self.fresh() {
             if let Some(key) = fetched.keys.get(key_id) {
                 return Ok(Arc::clone(key));
             }
@@ -118,19 +135,23 @@ impl Jwks {
         self.renew(key_id).await
     }
 
-    fn fetched_within(&self, age_max_ms: i64) -> Option<Arc<Fetched>> {
-        let now = self.clock.now();
+    fn fetched_within(&self, age_max: Duration) -> Option<Arc<Fetched>> {
+        let (now, age_max_ms) = (self.clock.now(), i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX));
         self.keys.load_full().filter(|fetched| now < fetched.at.plus_ms(age_max_ms))
     }
 
+    fn fresh(&self) -> Option<Arc<Fetched>> {
+        self.fetched_within(self.limits.fresh_for)
+    }
+
     fn stale(&self, key_id: &str) -> Option<Arc<DecodingKey>> {
-        self.fetched_within(STALE_MS)?.keys.get(key_id).cloned()
+        self.fetched_within(self.limits.stale_for)?.keys.get(key_id).cloned()
     }
 
     /// The keys are fresh and the one that is asked for is not among them: it may be newer than they are.
     async fn look_for(&self, key_id: &str) -> Result<Arc<DecodingKey>, JwksError> {
         let mut attempts = self.fetching.lock().await;
-        if let Some(key) = self.fetched_within(FRESH_MS).and_then(|fetched| fetched.keys.get(key_id).cloned()) {
+        if let Some(key) = self.fresh().and_then(|fetched| fetched.keys.get(key_id).cloned()) {
             return Ok(key);
         }
         let now = self.clock.now();
@@ -147,10 +168,10 @@ impl Jwks {
         let mut attempts = self.fetching.lock().await;
         let now = self.clock.now();
         let failed_just_now = attempts.failed_at.is_some_and(|at| now < at.plus_ms(FAILURE_INTERVAL_MS));
-        if self.fetched_within(FRESH_MS).is_none() && !failed_just_now {
+        if self.fresh().is_none() && !failed_just_now {
             self.fetch(&mut attempts).await;
         }
-        match self.fetched_within(STALE_MS) {
+        match self.fetched_within(self.limits.stale_for) {
             Some(fetched) => fetched.keys.get(key_id).cloned().ok_or(JwksError::UnknownKey),
             None => Err(JwksError::Unavailable(attempts.failure.clone())),
         }

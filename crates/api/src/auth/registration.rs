@@ -11,8 +11,6 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Most people that are remembered as registered.
-pub const PEOPLE_REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// How long a person is remembered as registered. Their deletion is heard of otherwise; were it not, they would be
 /// refused from then on, which is before their revocation is forgotten.
 pub const REGISTERED_FOR_MS: i64 = 3_600_000;
@@ -55,9 +53,9 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// One that keeps people there.
-    pub fn new(people: Arc<dyn People>) -> Self {
-        Self { people, known: Mutex::new(LruCache::new(PEOPLE_REMEMBERED_MAX)) }
+    /// One that keeps people there, and remembers so many of them.
+    pub fn new(people: Arc<dyn People>, remembered_max: NonZeroUsize) -> Self {
+        Self { people, known: Mutex::new(LruCache::new(remembered_max)) }
     }
 
     /// Returns once the person of this token is registered and has the plan that the token names.

@@ -1,10 +1,10 @@
 //! An issuer for tests: signs whatever header and claims it is given, as attackers do too.
 
 use super::{
-    Authenticator,
+    Authenticator, RememberLimits,
     clerk::{Issuer, IssuerKeys, TOKEN_LIFE_MAX},
     own_issuer,
-    registration::{People, Registration, RegistrationError},
+    registration::{People, RegistrationError},
     revoked::Revoked,
     roles::RoleRules,
     token::Verified,
@@ -186,7 +186,7 @@ pub(crate) fn authenticator_that_refuses(
 ) -> Arc<Authenticator> {
     let people: Arc<dyn People> = Arc::<TestPeople>::clone(people);
     let shared: Arc<dyn Clock> = Arc::<TestClock>::clone(clock);
-    Arc::new(Authenticator::new(vec![issuer], Registration::new(people), revoked, shared))
+    Arc::new(Authenticator::new(vec![issuer], people, revoked, shared, RememberLimits::default()))
 }
 
 /// Nobody is revoked yet, and what is revoked is kept in memory alone.

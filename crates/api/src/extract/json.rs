@@ -4,16 +4,19 @@ mod exact_numbers;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 /// Deepest nesting. Events wrap what clients send in some levels more, and are read back by a parser with a limit of
 /// its own (128): what could be written and never read would stop the whole read side.
 pub const NESTING_MAX: usize = 64;
 
+/// Most values of one text, names not counted: each takes more memory than the two bytes that it needs in the text.
+pub const VALUES_MAX: usize = 100_000;
+
 /// Why bytes are not taken as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonFault {
-    /// They are no JSON, or a key stands in an object twice, or it nests too deep.
+    /// They are no JSON, or a key stands in an object twice, or it nests too deep or has too many values.
     Syntax {
         /// Line, from 1.
         line: usize,
@@ -30,7 +33,9 @@ pub enum JsonFault {
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
     let text = std::str::from_utf8(bytes).map_err(|error| position(bytes, error.valid_up_to()))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let room = Cell::new(VALUES_MAX);
+    let value =
+        Strict { room: &room }.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     let value = value.map_err(|error| {
         if error.to_string().starts_with("number out of range") {
             // The parser went no further than this number, and the scan needs no more of the text than that.
@@ -124,19 +129,24 @@ fn first_nul(value: &Value, pointer: &str) -> Option<String> {
     }
 }
 
-/// Builds a [`Value`] and refuses a key that stands twice.
+/// Builds a [`Value`] and refuses a key that stands twice, and a value beyond those that there is room for.
 #[derive(Clone, Copy)]
-struct Strict;
+struct Strict<'a> {
+    /// How many more values there may be.
+    room: &'a Cell<usize>,
+}
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.room.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
+        self.room.set(left);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,6 +223,23 @@ mod tests {
         assert!(matches!(parse(nested(65).as_bytes()), Err(JsonFault::Syntax { .. })));
         let deep = format!("{}1{}", r#"{"a":"#.repeat(65), "}".repeat(65));
         assert!(matches!(parse(deep.as_bytes()), Err(JsonFault::Syntax { .. })));
+    }
+
+    #[test]
+    fn more_values_than_may_be_are_refused_where_the_first_of_them_stands() {
+        let numbers = |count: usize| format!("[{}1]", "1,".repeat(count - 1));
+        let members = |count: usize| {
+            let members: Vec<String> = (0..count).map(|name| format!("\"{name}\":null")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        // The list and the object are values, too.
+        for text in [numbers(VALUES_MAX - 1), members(VALUES_MAX - 1)] {
+            assert!(parse(text.as_bytes()).is_ok());
+        }
+        assert!(matches!(parse(numbers(VALUES_MAX).as_bytes()), Err(JsonFault::Syntax { line: 1, column: 199_999.. })));
+        assert!(matches!(parse(members(VALUES_MAX).as_bytes()), Err(JsonFault::Syntax { .. })));
+        let nested = format!("[{}0]", "[[]],".repeat(VALUES_MAX / 2));
+        assert!(matches!(parse(nested.as_bytes()), Err(JsonFault::Syntax { .. })));
     }
 
     #[test]

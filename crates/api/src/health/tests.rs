@@ -1,10 +1,7 @@
 //! Health on both listeners, and what a request sees of the whole.
 
 use super::*;
-use crate::{
-    events::LogAccess,
-    test_api::{Answer, TestApi},
-};
+use crate::test_api::{Answer, TestApi};
 use http::Request;
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -53,13 +50,7 @@ async fn metrics_and_events_are_on_the_operators_listener_alone() {
         assert_eq!(get(&api, path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    let access = LogAccess {
-        log: Arc::clone(&api.api.log),
-        keys: Arc::clone(&api.keys),
-        authenticator: Arc::clone(&api.api.authenticator),
-        shutdown: api.api.shutdown.clone(),
-    };
-    let admin = crate::admin_router(&api.api, recorder.handle(), access);
+    let admin = crate::admin_router(&api.api, recorder.handle(), api.log_access());
     for (path, status) in [
         ("/metrics", StatusCode::OK),
         ("/readyz", StatusCode::OK),

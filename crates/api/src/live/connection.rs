@@ -25,8 +25,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a stream may outlast the token that it was authenticated with.
 pub const BEYOND_TOKEN_MS: i64 = 5 * 60 * 1_000;
-/// A client that leaves no room for so long is cut off.
-pub const SLOW_AFTER: Duration = Duration::from_secs(10);
 /// How long a stream waits before it reads again what could not be read.
 pub const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a shared read may be ahead of what was told, before a stream reads for itself.
@@ -42,12 +40,14 @@ pub(crate) struct Beginning {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) heartbeat: Duration,
+    /// A client that leaves no room for so long is cut off.
+    pub(crate) slow_after: Duration,
     pub(crate) onlooker: Onlooker,
     /// When the viewer's token ends.
     pub(crate) expires_at: Option<Timestamp>,
     /// Tells when the viewer's sign-in is revoked.
     pub(crate) sign_in: Option<Watch>,
-    pub(crate) admission: Option<Admission>,
+    pub(crate) admission: Admission,
     pub(crate) watched: Vec<Watched>,
 }
 
@@ -88,10 +88,11 @@ pub(crate) struct Connection {
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
     heartbeat: Duration,
+    slow_after: Duration,
     onlooker: Onlooker,
     expires_at: Option<Timestamp>,
     sign_in: Option<Watch>,
-    _admission: Option<Admission>,
+    _admission: Admission,
     hash: QuerySetHash,
     watched: Vec<Watched>,
     followed: Followed,
@@ -151,6 +152,7 @@ impl Connection {
             clock,
             shutdown,
             heartbeat,
+            slow_after,
             onlooker,
             expires_at,
             sign_in,
@@ -166,6 +168,7 @@ impl Connection {
             clock,
             shutdown,
             heartbeat,
+            slow_after,
             onlooker,
             expires_at,
             sign_in,
@@ -202,7 +205,8 @@ impl Connection {
 
     /// The next frame, if there is one. Asked for when there is room for it.
     pub(crate) fn take(&mut self) -> Option<Frame> {
-        if self.handed_at.take().is_some_and(|handed| handed.elapsed() > SLOW_AFTER) && self.phase == Phase::Running {
+        let is_slow = self.handed_at.take().is_some_and(|handed| handed.elapsed() > self.slow_after);
+        if is_slow && self.phase == Phase::Running {
             self.cut_off();
         }
         let frame = self.frames.pop()?;

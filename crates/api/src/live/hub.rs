@@ -4,7 +4,10 @@
 //! stream is woken only when a feed moves that it follows.
 
 use super::public::PublicMoves;
-use crate::problem::{Code, Problem};
+use crate::{
+    problem::{Code, Problem},
+    settings::StreamLimits,
+};
 use advisor_bus::{Bus, BusMessage, Changes, Listener, Topic};
 use advisor_eventlog::Position;
 use advisor_events::UserId;
@@ -35,7 +38,7 @@ pub struct Hub {
     /// Where public changes lie: nothing public lies between two of these. The first one is a lower bound.
     public_places: Mutex<VecDeque<Position>>,
     reached: watch::Sender<Reached>,
-    streams: Mutex<HashMap<UserId, usize>>,
+    streams: Mutex<Streams>,
     public: PublicMoves,
 }
 
@@ -208,17 +211,28 @@ impl Hub {
         &self.bus
     }
 
-    /// One stream more of this person; 429 when there are `most` already.
-    pub(crate) fn admit(self: &Arc<Self>, viewer: &UserId, most: usize) -> Result<Admission, Problem> {
+    /// One stream more, of this person or of nobody in particular: 503 when there are too many of everybody's, 429
+    /// when there are too many of theirs.
+    pub(crate) fn admit(self: &Arc<Self>, viewer: Option<&UserId>, limits: StreamLimits) -> Result<Admission, Problem> {
         let mut streams = lock(&self.streams);
-        let count = streams.entry(viewer.clone()).or_default();
-        if *count >= most {
-            let message =
-                format!("You have {most} live streams already: close one, or look at several queries in one.");
-            return Err(Problem::new(Code::TooManyStreams, message).retry_after(TOO_MANY_RETRY));
+        if streams.count >= limits.all_max {
+            metrics::counter!("advisor_overloaded_total", "class" => "streams").increment(1);
+            let text = "There are as many live streams as there can be. Try again in a moment.";
+            return Err(Problem::new(Code::Overloaded, text).retry_after(TOO_MANY_RETRY));
         }
-        *count += 1;
-        Ok(Admission { hub: Arc::clone(self), viewer: viewer.clone() })
+        if let Some(viewer) = viewer {
+            let of_viewer = streams.of_people.get(viewer).copied().unwrap_or_default();
+            if of_viewer >= limits.per_person_max {
+                let most = limits.per_person_max;
+                let text =
+                    format!("You have {most} live streams already: close one, or look at several queries in one.");
+                return Err(Problem::new(Code::TooManyStreams, text).retry_after(TOO_MANY_RETRY));
+            }
+            streams.of_people.insert(viewer.clone(), of_viewer + 1);
+        }
+        streams.count += 1;
+        streams.show();
+        Ok(Admission { hub: Arc::clone(self), viewer: viewer.cloned() })
     }
 }
 
@@ -234,19 +248,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One of the streams that a person may have.
+/// How many streams there are.
+#[derive(Debug, Default)]
+struct Streams {
+    count: usize,
+    of_people: HashMap<UserId, usize>,
+}
+
+impl Streams {
+    fn show(&self) {
+        metrics::gauge!("advisor_live_streams").set(u32::try_from(self.count).unwrap_or(u32::MAX));
+    }
+}
+
+/// One of the streams that there may be, and that its person may have.
 pub(crate) struct Admission {
     hub: Arc<Hub>,
-    viewer: UserId,
+    viewer: Option<UserId>,
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut streams = lock(&self.hub.streams);
-        if let Some(count) = streams.get_mut(&self.viewer) {
+        streams.count = streams.count.saturating_sub(1);
+        streams.show();
+        let Some(viewer) = &self.viewer else { return };
+        if let Some(count) = streams.of_people.get_mut(viewer) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                streams.remove(&self.viewer);
+                streams.of_people.remove(viewer);
             }
         }
     }

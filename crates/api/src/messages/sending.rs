@@ -101,6 +101,7 @@ fn command(request: &CommandRequest, id: &ConversationId, text: NewText, address
         user_id: request.viewer.user_id().clone(),
         start: None,
         message: NewMessage { content_json: text.content_json, ..new_message(request, id, text.content, addressed) },
+        messages_max: request.api.settings.quotas.messages_per_conversation_max,
     }
 }
 

@@ -160,6 +160,9 @@ codes! {
     /// There is no advisor who could answer.
     NoAdvisorAvailable = "NO_ADVISOR_AVAILABLE", BAD_REQUEST, "No advisor available",
         "Make an advisor first, or activate one.";
+    /// As much is kept for this person, or in this conversation, as may be.
+    QuotaExceeded = "QUOTA_EXCEEDED", UNPROCESSABLE_ENTITY, "Quota exceeded",
+        "Delete conversations, or begin a new one; an operator sets the quotas.";
     /// Fields of the advisor's form are absent or empty.
     MissingFields = "MISSING_FIELDS", BAD_REQUEST, "Missing fields",
         "Fill in the fields that `error` names.";

@@ -62,6 +62,7 @@ impl From<ConversationRefusal> for Problem {
             ConversationRefusal::NotFound => Self::conversation_not_found(),
             ConversationRefusal::MessageNotFound => Self::message_not_found(),
             ConversationRefusal::ReplyNotFound => Self::reply_not_found(),
+            ConversationRefusal::Full => Self::new(Code::QuotaExceeded, refusal.to_string()),
             ConversationRefusal::NotAUserMessage => Self::new(Code::InvalidMessageType, refusal.to_string()),
             ConversationRefusal::TooManyReplies | ConversationRefusal::SameReplyTwice => {
                 Self::invalid_command(vec![Detail::at("/advisorIds", refusal.to_string())])

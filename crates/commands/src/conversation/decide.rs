@@ -53,8 +53,9 @@ fn begin(command: ConversationCommand) -> Decision {
         ConversationCommand::Start { conversation_id, user_id, title, active_advisor_id } => {
             Ok(vec![started(conversation_id, user_id, title, active_advisor_id)])
         }
-        ConversationCommand::SendMessage { user_id, start: Some(start), message } => {
+        ConversationCommand::SendMessage { user_id, start: Some(start), message, messages_max } => {
             check_new_message(&message)?;
+            check_room(0, &message, messages_max)?;
             let first = message.replies.first().map(|reply| reply.advisor_id.clone());
             let StartWith { conversation_id, title } = start;
             Ok(vec![started(conversation_id, user_id, title, first), sent(message)])
@@ -90,7 +91,9 @@ fn go_on(open: &Open, command: ConversationCommand) -> Decision {
         ConversationCommand::Delete { .. } => {
             Ok(vec![ConversationEvent::Deleted(Deleted { conversation_id: open.conversation_id.clone() })])
         }
-        ConversationCommand::SendMessage { start: None, message, .. } => send(open, message),
+        ConversationCommand::SendMessage { start: None, message, messages_max, .. } => {
+            send(open, message, messages_max)
+        }
         ConversationCommand::EditMessage { message_id, content, .. } => edit(open, message_id, content),
         ConversationCommand::DeleteMessage { message_id, .. } => delete_message(open, &message_id),
         ConversationCommand::StopReply { reply_id, .. } => stop(open, reply_id),
@@ -118,12 +121,13 @@ fn go_on(open: &Open, command: ConversationCommand) -> Decision {
     }
 }
 
-fn send(open: &Open, message: NewMessage) -> Decision {
+fn send(open: &Open, message: NewMessage, messages_max: usize) -> Decision {
     check_new_message(&message)?;
     if open.knows(&message.message_id) || message.replies.iter().any(|reply| open.knows(&reply.reply_id.clone().into()))
     {
         return Err(ConversationRefusal::AlreadySent);
     }
+    check_room(open.turns, &message, messages_max)?;
     let mut events = assigned_if_other(open, message.replies.first().map(|reply| &reply.advisor_id));
     events.push(sent(message));
     Ok(events)
@@ -141,6 +145,12 @@ fn check_new_message(message: &NewMessage) -> Result<(), ConversationRefusal> {
         }
     }
     Ok(())
+}
+
+/// A message has room with all its replies, or none: a reply that was asked for never lacks it at its end.
+fn check_room(turns: usize, message: &NewMessage, messages_max: usize) -> Result<(), ConversationRefusal> {
+    let wanted = 1 + message.replies.len();
+    if turns.saturating_add(wanted) > messages_max { Err(ConversationRefusal::Full) } else { Ok(()) }
 }
 
 fn edit(open: &Open, message_id: MessageId, content: String) -> Decision {

@@ -35,6 +35,7 @@ fn started(event: &Started) -> Open {
         messages: HashMap::new(),
         replies: Vec::new(),
         ended_replies: HashMap::new(),
+        turns: 0,
     }
 }
 
@@ -75,6 +76,7 @@ fn change(open: &mut Open, event: &ConversationEvent) {
 }
 
 fn sent(open: &mut Open, event: &MessageSent) {
+    open.turns += 1 + event.replies.len();
     open.messages.insert(event.message_id.clone(), Author::User);
     open.replies.extend(event.replies.iter().map(|reply| OpenReply {
         reply_id: reply.reply_id.clone(),

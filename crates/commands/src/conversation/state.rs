@@ -30,6 +30,8 @@ pub struct Open {
     /// The replies that have not ended, in the order of their messages.
     pub(super) replies: Vec<OpenReply>,
     pub(super) ended_replies: HashMap<ReplyId, Ending>,
+    /// Messages that were sent and replies that were asked for, whatever has become of them: the stream has them all.
+    pub(super) turns: usize,
 }
 
 impl Open {

@@ -46,12 +46,17 @@ fn delete() -> ConversationCommand {
 }
 
 fn send(message: NewMessage) -> ConversationCommand {
-    ConversationCommand::SendMessage { user_id: ANA.into(), start: None, message }
+    send_within(1_000, message)
+}
+
+/// A message to a conversation that may have so many.
+fn send_within(messages_max: usize, message: NewMessage) -> ConversationCommand {
+    ConversationCommand::SendMessage { user_id: ANA.into(), start: None, message, messages_max }
 }
 
 fn start_with(message: NewMessage) -> ConversationCommand {
     let start = StartWith { conversation_id: "c".into(), title: Some("Hello".into()) };
-    ConversationCommand::SendMessage { user_id: ANA.into(), start: Some(start), message }
+    ConversationCommand::SendMessage { user_id: ANA.into(), start: Some(start), message, messages_max: 6 }
 }
 
 /// A message that asks these advisors for replies, each under the id `<message>-<advisor>`.

@@ -102,6 +102,7 @@ fn send_text(message: &str, content: String) -> ConversationCommand {
             mentions: Vec::new(),
             replies: vec![RequestedReply { reply_id: format!("{message}-bea").into(), advisor_id: "bea".into() }],
         },
+        messages_max: usize::MAX,
     }
 }
 

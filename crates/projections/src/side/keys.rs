@@ -28,8 +28,8 @@ const DESTROY: &str = "INSERT INTO keys (person, wrapped) VALUES ($1, NULL)
     ON CONFLICT (person) DO UPDATE SET wrapped = NULL";
 const FIND: &str = "SELECT wrapped FROM keys WHERE person = $1";
 
-/// Keys kept in memory: 150 bytes each.
-pub const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
+/// Keys kept in memory unless it is said otherwise: 150 bytes each.
+const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 
 /// The keys' file.
 pub struct SqliteKeys {
@@ -49,6 +49,11 @@ enum Stored {
 impl SqliteKeys {
     /// Opens the keys' file, and makes it if it is not there.
     pub async fn open(path: &Path, master_key: [u8; 32]) -> Result<Self, KeyError> {
+        Self::open_caching(path, master_key, CACHED_MAX).await
+    }
+
+    /// The same with so many keys in memory.
+    pub async fn open_caching(path: &Path, master_key: [u8; 32], cached_max: NonZeroUsize) -> Result<Self, KeyError> {
         let options = SqliteOptions {
             durability: Durability::Commit,
             readers: 2,
@@ -56,7 +61,7 @@ impl SqliteKeys {
             ..SqliteOptions::at(path)
         };
         let store = SqliteStore::open(options, CREATE.map(str::to_owned).to_vec()).await.map_err(unavailable)?;
-        let cache = Mutex::new(LruCache::new(CACHED_MAX));
+        let cache = Mutex::new(LruCache::new(cached_max));
         Ok(Self { store, master: PersonKey::from_bytes(master_key), cache })
     }
 

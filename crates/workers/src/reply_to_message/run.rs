@@ -203,6 +203,7 @@ pub(crate) fn outcome(settled: &Settled) -> Outcome {
             | ConversationRefusal::ReplyEnded => Outcome::Ended(None),
             ConversationRefusal::AlreadyStarted
             | ConversationRefusal::AlreadySent
+            | ConversationRefusal::Full
             | ConversationRefusal::TooManyReplies
             | ConversationRefusal::SameReplyTwice
             | ConversationRefusal::NotAUserMessage

@@ -245,7 +245,8 @@ impl World {
             replies: replies.collect(),
         };
         let start = is_new.then(|| StartWith { conversation_id: conversation(), title: None });
-        self.command(ConversationCommand::SendMessage { user_id: user(), start, message }).await.unwrap();
+        let messages_max = usize::MAX;
+        self.command(ConversationCommand::SendMessage { user_id: user(), start, message, messages_max }).await.unwrap();
     }
 
     pub(super) async fn stop(&self, reply: &str) {

@@ -100,6 +100,7 @@ const CONNECTIONS: &[Limit] = &[
     set("connections_per_address_per_minute", "60000", "a minute", "New connections from one address, in the long run; 0 counts none.", "The new connection is closed."),
     set("connections_per_address_burst", "12288", "connections", "New connections from one address at once.", "The new connection is closed."),
     set("admin_connections_max", "256", "connections", "Most open connections of the operators' listener, and of the socket in the data directory.", "More wait in the system's queue until one ends."),
+    set("followers_max", "16", "connections", "Most of them that follow the event log.", "503 `OVERLOADED` with `Retry-After`"),
     set("header_timeout_ms", "10000", "ms", "Most time for the headers of a request, and between two requests, in milliseconds.", "The connection is closed."),
     set("header_bytes_max", "16384", "bytes", "Most bytes of a request's headers with its first line.", "431"),
     set("headers_max", "100", "headers", "Most headers of a request.", "431"),
@@ -119,6 +120,7 @@ const REQUESTS: &[Limit] = &[
     set("position_wait_ms", "2000", "ms", "Most time that a read waits for `min_position`, and a command for the read side, in milliseconds.", "A read: 503 `POSITION_NOT_REACHED`. A command: its answer, with how far the read side is."),
     fixed("A read side that does not move for so long is not waited for.", || projections::STALLED_AFTER.amount(), "ms", "As when the wait is over."),
     fixed("Deepest nesting of a JSON body.", || api::JSON_NESTING_MAX.amount(), "levels", "400 `INVALID_JSON`"),
+    fixed("Most values in a JSON body.", || api::JSON_VALUES_MAX.amount(), "values", "400 `INVALID_JSON`"),
     fixed("Longest `Idempotency-Key`.", || api::IDEMPOTENCY_KEY_BYTES_MAX.amount(), "bytes", "400 `INVALID_IDEMPOTENCY_KEY`"),
     fixed("Longest `x-request-id` of a client that is kept.", || api::REQUEST_ID_BYTES_MAX.amount(), "bytes", "The server makes one of its own."),
     fixed("Longest trace context that is kept.", || api::TRACE_CONTEXT_BYTES_MAX.amount(), "bytes", "It is left out."),
@@ -135,6 +137,7 @@ const REQUESTS: &[Limit] = &[
     fixed("Longest cursor.", || api::CURSOR_BYTES_MAX.amount(), "bytes", "400 `INVALID_CURSOR`"),
     fixed("Events that the operators' routes read at once.", || api::ADMIN_PAGE_EVENTS.amount(), "events", "The next page is read when the client has taken this one."),
     fixed("Most time for one check of `/readyz`.", || api::CHECK_TIMEOUT.amount(), "ms", "The check fails."),
+    fixed("How often measurements are summed up, whether `/metrics` is asked for or not.", || api::SUM_UP_EVERY.amount(), "ms", "They are summed up."),
     fixed("When a client may try again that was refused for a while.", || api::RETRY_AFTER.amount(), "ms", "`Retry-After`"),
 ];
 
@@ -142,7 +145,7 @@ const REQUESTS: &[Limit] = &[
 const RATES: &[Limit] = &[
     set("commands_per_minute", "30000", "a minute", "Commands of one person, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
     set("commands_burst", "2000", "commands", "Commands of one person at once.", "429 `RATE_LIMITED`"),
-    set("queries_per_minute", "60000", "a minute", "Queries of one person, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
+    set("queries_per_minute", "60000", "a minute", "Queries of one person, in the long run; 0 counts none. Each live stream is one, each socket, and each subscription of a socket.", "429 `RATE_LIMITED`"),
     set("queries_burst", "4000", "queries", "Queries of one person at once.", "429 `RATE_LIMITED`"),
     set("replies_per_minute", "300", "a minute", "Replies of models that one person asks for, in the long run; 0 counts none.", "429 `RATE_LIMITED`"),
     set("replies_burst", "200", "replies", "Replies of models that one person asks for at once.", "429 `RATE_LIMITED`"),
@@ -167,15 +170,16 @@ const OVERLOAD: &[Limit] = &[
 
 #[rustfmt::skip]
 const STREAMS: &[Limit] = &[
+    set("streams_max", "12288", "streams", "Most live streams and sockets of everybody.", "503 `OVERLOADED` with `Retry-After`; a socket is closed with 1013."),
     set("streams_per_person_max", "20", "streams", "Most live streams of one person.", "429 `TOO_MANY_STREAMS`"),
     set("stream_heartbeat_ms", "15000", "ms", "How long a live stream is silent before a comment shows that it lives, and how often a socket is pinged, in milliseconds.", "A comment or a ping is sent."),
+    set("stream_slow_ms", "10000", "ms", "How long the client of a live stream may leave no room for what is next, in milliseconds.", "`reset` with the reason `slow`, and the stream ends."),
     set("socket_authenticate_timeout_ms", "10000", "ms", "Most time until the client of a socket has said who it is, in milliseconds.", "The socket is closed with 1008."),
     set("socket_silence_timeout_ms", "45000", "ms", "How long the client of a socket may send nothing, not even an answer to a ping, in milliseconds.", "The connection is closed."),
     set("socket_message_bytes_max", "65536", "bytes", "Largest message of a socket's client, in bytes.", "The socket is closed with 1009."),
     set("socket_frames_per_second_max", "100", "frames", "Most frames of a socket's client in a second, fragments and answers to pings among them.", "The socket is closed with 1008."),
     fixed("Most queries of one stream or socket.", || api::STREAM_QUERIES_MAX.amount(), "queries", "400 `VALIDATION_ERROR`"),
     fixed("Most bytes that are handed to a connection at once.", || api::FRAME_BYTES_MAX.amount(), "bytes", "A larger event goes out in several frames."),
-    fixed("A client that leaves no room for so long is cut off.", || api::STREAM_SLOW_AFTER.amount(), "ms", "`reset` with the reason `slow`, and the stream ends."),
     fixed("How long a stream may outlast the token that it began with.", || api::BEYOND_TOKEN_MS.amount(), "ms", "`reset` with the reason `session`, and the stream ends."),
     fixed("Longest id of an event that is resumed from.", || api::EVENT_ID_BYTES_MAX.amount(), "bytes", "`reset` with the reason `query`, and everything anew."),
     fixed("Longest id that the client of a socket gives to a subscription.", || api::SUBSCRIPTION_ID_BYTES_MAX.amount(), "bytes", "`error` with `VALIDATION_ERROR`"),
@@ -201,8 +205,8 @@ const SIGN_IN: &[Limit] = &[
     fixed("Longest subject of a token.", || api::SUBJECT_BYTES_MAX.amount(), "bytes", "401 `AUTH_REQUIRED`"),
     fixed("Longest life of an issuer's token.", || api::TOKEN_LIFE_MAX.amount(), "ms", "401 `AUTH_REQUIRED`"),
     fixed("How far clocks may differ.", || api::LEEWAY_MS.amount(), "ms", "401 `AUTH_REQUIRED`"),
-    fixed("Verified tokens that are remembered.", || api::TOKENS_REMEMBERED_MAX.amount(), "tokens", "The one used longest ago is verified anew."),
-    fixed("People that are remembered as registered.", || api::PEOPLE_REMEMBERED_MAX.amount(), "people", "The one seen longest ago is looked up again."),
+    set("tokens_remembered_max", "20000", "tokens", "Verified tokens that are remembered.", "The one used longest ago is verified anew."),
+    set("people_remembered_max", "100000", "people", "People that are remembered as registered.", "The one seen longest ago is looked up again."),
     fixed("How long a person is remembered as registered.", || api::REGISTERED_FOR_MS.amount(), "ms", "They are looked up again."),
     fixed("How long a revoked session or a deleted person's sign-in is kept as revoked: longer than any token lives.", || api::REVOCATION_KEPT_MS.amount(), "ms", "It is forgotten."),
     fixed("Most revoked sign-ins in memory.", || api::REVOCATIONS_MAX.amount(), "sign-ins", "The oldest tenth is forgotten, and the log warns."),
@@ -215,10 +219,10 @@ const SIGN_IN: &[Limit] = &[
     fixed("Longest word of a plan in a webhook.", || api::WEBHOOK_PLAN_BYTES_MAX.amount(), "bytes", "The plan is `free`."),
     fixed("Longest text of a profile in a webhook.", || api::WEBHOOK_TEXT_BYTES_MAX.amount(), "bytes", "The text is left out."),
     fixed("Longest id of a session in a webhook.", || api::WEBHOOK_SESSION_ID_BYTES_MAX.amount(), "bytes", "400 `VALIDATION_ERROR`"),
-    fixed("Persons' keys in memory.", || projections::KEYS_CACHED_MAX.amount(), "keys", "The one used longest ago is read again."),
-    fixed("Most time to fetch the issuer's keys.", || api::JWKS_TIMEOUT.amount(), "ms", "The old keys go on; without any 503 `UNAVAILABLE`."),
-    fixed("How long fetched keys are used without asking again.", || api::JWKS_FRESH_MS.amount(), "ms", "They are fetched again."),
-    fixed("How long they go on while the issuer is down.", || api::JWKS_STALE_MS.amount(), "ms", "503 `UNAVAILABLE`"),
+    set("keys_cached_max", "50000", "keys", "Persons' keys in memory.", "The one used longest ago is read again."),
+    set("jwks_timeout_ms", "5000", "ms", "Most time to fetch the issuer's keys, in milliseconds.", "The old keys go on; without any 503 `UNAVAILABLE`."),
+    set("jwks_fresh_ms", "3600000", "ms", "How long fetched keys are used without asking again, in milliseconds.", "They are fetched again."),
+    set("jwks_stale_ms", "86400000", "ms", "How long they go on while the issuer is down, in milliseconds.", "503 `UNAVAILABLE`"),
     fixed("Shortest time between two fetches because of unknown keys.", || api::JWKS_UNKNOWN_KEY_INTERVAL_MS.amount(), "ms", "401 `AUTH_REQUIRED` without a fetch."),
     fixed("Shortest time between two fetches while the issuer does not answer.", || api::JWKS_FAILURE_INTERVAL_MS.amount(), "ms", "No fetch is made."),
     fixed("Largest document of keys.", || api::JWKS_BYTES_MAX.amount(), "bytes", "It counts as not answered."),
@@ -227,6 +231,9 @@ const SIGN_IN: &[Limit] = &[
 
 #[rustfmt::skip]
 const COMMANDS: &[Limit] = &[
+    set("conversations_per_person_max", "10000", "conversations", "Most conversations of one person. Commands that are on their way at the same time may pass it by as many as there are.", "422 `QUOTA_EXCEEDED`"),
+    set("advisors_per_person_max", "1000", "advisors", "Most private advisors of one person, archived ones among them; passed likewise. Operators make public ones, which do not count.", "422 `QUOTA_EXCEEDED`"),
+    set("messages_per_conversation_max", "100000", "messages", "Most messages of one conversation with the replies that they ask for, deleted ones among them.", "422 `QUOTA_EXCEEDED`; open replies end as they would, and everything else goes on."),
     set("command_wait_ms", "2000", "ms", "How long a command waits for others on the same stream, in milliseconds.", "409 `BUSY`"),
     set("command_conflicts_max", "5", "times", "How often a command is decided again that another process was faster than.", "409 `BUSY`"),
     set("command_repeat_ms", "5000", "ms", "How long an append whose outcome is unknown is repeated, in milliseconds.", "503 `OUTCOME_UNKNOWN` with `commandId`"),

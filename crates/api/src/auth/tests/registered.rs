@@ -9,12 +9,13 @@ use advisor_commands::{CommandContext, Commands, HandlerLimits, UserCommand};
 use advisor_eventlog::{Direction, EventLog, MemoryLog};
 use advisor_events::{Actor, Clock, KeyError, KeyStore, PersonKey, StreamName, Timestamp, UserId};
 use async_trait::async_trait;
+use std::num::NonZeroUsize;
 
 #[tokio::test]
 async fn first_sight_registers_and_a_restart_changes_nothing() {
     let log = log();
     for _ in 0..2 {
-        let registration = Registration::new(commands(&log));
+        let registration = registering(commands(&log));
         for email in ["ana@example.com", "new@example.com"] {
             registration.ensure(&ana(None, NOW, email), now()).await.unwrap();
         }
@@ -26,13 +27,13 @@ async fn first_sight_registers_and_a_restart_changes_nothing() {
 async fn a_token_with_another_plan_changes_it_once() {
     let log = log();
     for _ in 0..2 {
-        let registration = Registration::new(commands(&log));
+        let registration = registering(commands(&log));
         registration.ensure(&ana(Some("premium"), NOW, "a@example.com"), now()).await.unwrap();
         registration.ensure(&ana(Some("free"), NOW - 60, "a@example.com"), now()).await.unwrap();
         registration.ensure(&ana(None, NOW + 1, "a@example.com"), now()).await.unwrap();
     }
     assert_eq!(types(&log).await, ["user.registered.v1"]);
-    let registration = Registration::new(commands(&log));
+    let registration = registering(commands(&log));
     registration.ensure(&ana(Some("base"), NOW + 2, "a@example.com"), now()).await.unwrap();
     assert_eq!(types(&log).await, ["user.registered.v1", "user.plan_changed.v1"]);
 }
@@ -41,12 +42,12 @@ async fn a_token_with_another_plan_changes_it_once() {
 async fn whose_account_was_deleted_is_not_let_in() {
     let log = log();
     let commands = commands(&log);
-    Registration::new(Arc::<Commands>::clone(&commands)).ensure(&ana(None, NOW, "a@example.com"), now()).await.unwrap();
+    registering(Arc::<Commands>::clone(&commands)).ensure(&ana(None, NOW, "a@example.com"), now()).await.unwrap();
     let delete = UserCommand::Delete { user_id: ana_id() };
     let context = CommandContext::new(Actor::Worker("webhook".to_owned()), "delete".to_owned(), now());
     commands.users.execute(&StreamName::user(&ana_id()), delete, context).await.unwrap();
 
-    let refused = Registration::new(commands).ensure(&ana(None, NOW, "a@example.com"), now()).await;
+    let refused = registering(commands).ensure(&ana(None, NOW, "a@example.com"), now()).await;
 
     assert!(matches!(refused, Err(RegistrationError::Deleted)), "{refused:?}");
 }
@@ -54,7 +55,7 @@ async fn whose_account_was_deleted_is_not_let_in() {
 #[tokio::test]
 async fn many_first_sights_at_once_register_once() {
     let log = log();
-    let registration = Registration::new(commands(&log));
+    let registration = registering(commands(&log));
     let person = ana(Some("premium"), NOW, "a@example.com");
     let seen = futures::future::join_all((0..20).map(|_| registration.ensure(&person, now()))).await;
     assert!(seen.iter().all(Result::is_ok), "{seen:?}");
@@ -85,6 +86,10 @@ impl KeyStore for OneKey {
 
 fn log() -> Arc<dyn EventLog> {
     Arc::new(MemoryLog::new())
+}
+
+fn registering(people: Arc<Commands>) -> Registration {
+    Registration::new(people, NonZeroUsize::MIN)
 }
 
 fn commands(log: &Arc<dyn EventLog>) -> Arc<Commands> {

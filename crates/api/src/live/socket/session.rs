@@ -46,6 +46,7 @@ impl<'a> Session<'a> {
     /// A conversation with a client that has no subscription yet.
     pub(super) async fn begin(api: &'a Api, meter: &'a Meter, authenticate: &Authenticate) -> Result<Self, Problem> {
         let viewer = viewer_of(api, meter, authenticate).await?;
+        charge(meter, viewer.as_ref())?;
         let begun = Connection::begin(parts(api, Wire::Socket, viewer.as_ref(), Vec::new())?, From::Now).await;
         let connection = begun.map_err(|not_begun| refusal(&not_begun, &[]))?;
         let mut session = Self { api, meter, viewer, connection, over: None };
@@ -62,7 +63,7 @@ impl<'a> Session<'a> {
     }
 
     async fn go_on<S: AsyncRead + AsyncWrite + Unpin>(&mut self, link: &mut Link<S>) -> Result<Infallible, Over> {
-        let (heartbeat, silence) = (self.api.settings.stream_heartbeat, self.api.settings.socket.silence_timeout);
+        let (heartbeat, silence) = (self.api.settings.streams.heartbeat, self.api.settings.socket.silence_timeout);
         let mut pings = interval_at(Instant::now() + heartbeat, heartbeat);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard_at = Instant::now();
@@ -188,6 +189,7 @@ impl<'a> Session<'a> {
 
     /// A subscription beside these.
     fn watched(&self, Subscription { id, query: text }: Subscription, others: &[Watched]) -> Result<Watched, Problem> {
+        charge(self.meter, self.viewer.as_ref())?;
         if !id.is_short() {
             return Err(broken("/id", "must be a number or have 1 to 128 bytes"));
         }
@@ -212,6 +214,14 @@ async fn viewer_of(api: &Api, meter: &Meter, authenticate: &Authenticate) -> Res
     match &authenticate.token {
         None => Ok(None),
         Some(token) => api.authenticator.person_of(token, meter).await.map(|person| Some(Viewer::from(person))),
+    }
+}
+
+/// A socket is a query, and so is each of its subscriptions: all of them are read for.
+fn charge(meter: &Meter, viewer: Option<&Viewer>) -> Result<(), Problem> {
+    match viewer {
+        Some(viewer) => meter.person(viewer.user_id()),
+        None => meter.nobody(),
     }
 }
 

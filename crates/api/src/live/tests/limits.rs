@@ -1,6 +1,7 @@
 //! How many streams, how long, and what becomes of those that can't go on.
 
 use super::{
+    caller::Caller,
     watcher::Watcher,
     world::{conversation, delete_user, message, public_advisor, revise},
 };
@@ -30,6 +31,30 @@ async fn the_twenty_first_stream_of_a_person_is_refused_until_one_of_them_ends()
     let Err(answer) = Watcher::try_of(&test, "ana", &["/api/nothing"]).await else { panic!("nothing is shown") };
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     Watcher::of(&test, "ana", &["/api/me"]).await;
+}
+
+#[tokio::test]
+async fn beyond_the_streams_of_everybody_nobody_gets_one_until_one_ends() {
+    let mut test = TestApi::start().await;
+    Arc::make_mut(&mut test.api.settings).streams.all_max = 3;
+    let signed_out = Watcher::at(&test, None, "/api/live?query=/api/advisors", None).await.unwrap_or_else(|answer| {
+        panic!("{answer:?}");
+    });
+    let _streams = (Watcher::of(&test, "ana", &["/api/me"]).await, Caller::of(&test, Some("ana")).await);
+
+    for user in [Some("bo"), None] {
+        let refused = Watcher::at(&test, user, "/api/live?query=/api/advisors", None).await;
+        let Err(answer) = refused else { panic!("a fourth stream") };
+        assert_eq!((answer.status, &answer.body["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("OVERLOADED")));
+        assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    }
+    let mut socket = Caller::connect(&test).await;
+    socket.say(&json!({"type": "authenticate", "token": TestApi::token("bo")})).await;
+    assert_eq!(socket.wait_for("error").await["code"], "OVERLOADED");
+    assert_eq!(socket.end().await.1, Some(1013));
+
+    drop(signed_out);
+    Watcher::of(&test, "bo", &["/api/me"]).await;
 }
 
 #[tokio::test]
@@ -79,7 +104,7 @@ async fn a_client_that_reads_late_moves_to_where_the_others_are_in_one_step() {
 #[tokio::test]
 async fn a_stream_ends_five_minutes_after_its_token() {
     let mut test = TestApi::start().await;
-    Arc::make_mut(&mut test.api.settings).stream_heartbeat = Duration::from_millis(20);
+    Arc::make_mut(&mut test.api.settings).streams.heartbeat = Duration::from_millis(20);
     let mut watcher = Watcher::of(&test, "ana", &["/api/me"]).await;
     watcher.next().await.unwrap();
     // The token has ended a minute after the test began; nearly five minutes later the stream is there.

@@ -164,7 +164,7 @@ async fn a_conversation_that_was_deleted_in_the_meantime_is_removed_and_the_stre
 #[tokio::test]
 async fn the_position_moves_on_where_nothing_changes_for_the_client() {
     let mut test = TestApi::start().await;
-    Arc::make_mut(&mut test.api.settings).stream_heartbeat = std::time::Duration::from_millis(20);
+    Arc::make_mut(&mut test.api.settings).streams.heartbeat = std::time::Duration::from_millis(20);
     conversation(&test, "ana").await;
     let mut ana = Watcher::of(&test, "ana", &["/api/conversations"]).await;
     ana.next().await.unwrap();

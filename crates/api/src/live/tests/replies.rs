@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 #[tokio::test]
 async fn who_looks_from_the_beginning_hears_every_word_once() {
     let (mut test, id, reply) = running().await;
-    Arc::make_mut(&mut test.api.settings).stream_heartbeat = Duration::from_millis(50);
+    Arc::make_mut(&mut test.api.settings).streams.heartbeat = Duration::from_millis(50);
     let query = format!("/api/conversations/{id}");
     let mut watcher = Watcher::of(&test, "ana", &[&query]).await;
     watcher.next().await.unwrap();

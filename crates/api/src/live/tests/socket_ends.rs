@@ -62,7 +62,7 @@ async fn who_does_not_authenticate_in_time_is_let_go() {
 #[tokio::test]
 async fn a_fresh_token_of_the_same_person_carries_the_stream_further() {
     let mut test = TestApi::start().await;
-    Arc::make_mut(&mut test.api.settings).stream_heartbeat = Duration::from_millis(20);
+    Arc::make_mut(&mut test.api.settings).streams.heartbeat = Duration::from_millis(20);
     let [mut renewed, mut old] = [Caller::of(&test, Some("ana")).await, Caller::of(&test, Some("ana")).await];
     for caller in [&mut renewed, &mut old] {
         caller.subscribe("me", "/api/me").await;
@@ -171,7 +171,7 @@ async fn streams_and_sockets_of_a_person_are_counted_together() {
 async fn a_client_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
     let mut test = TestApi::start().await;
     let settings = Arc::make_mut(&mut test.api.settings);
-    settings.stream_heartbeat = Duration::from_millis(20);
+    settings.streams.heartbeat = Duration::from_millis(20);
     settings.socket.silence_timeout = Duration::from_millis(400);
     let mut alive = Caller::of(&test, Some("ana")).await;
     let mut dead = open(&test).await;

@@ -5,10 +5,7 @@
 //! for every one of them. The last tests plant what must be found.
 
 use super::*;
-use crate::{
-    events::LogAccess,
-    test_api::{ANALYST, OPERATOR, TestApi},
-};
+use crate::test_api::{ANALYST, OPERATOR, TestApi};
 use axum::{Router, body::Body, routing::any};
 use http::{Method, Request, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -203,11 +200,5 @@ async fn every_route() -> TestApi {
 }
 
 fn admin_router(api: &TestApi) -> Router {
-    let access = LogAccess {
-        log: Arc::clone(&api.api.log),
-        keys: Arc::clone(&api.keys),
-        authenticator: Arc::clone(&api.api.authenticator),
-        shutdown: api.api.shutdown.clone(),
-    };
-    crate::admin_router(&api.api, PrometheusBuilder::new().build_recorder().handle(), access)
+    crate::admin_router(&api.api, PrometheusBuilder::new().build_recorder().handle(), api.log_access())
 }

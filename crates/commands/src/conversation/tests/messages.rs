@@ -78,6 +78,46 @@ fn a_message_or_reply_whose_id_is_known_is_refused() {
 }
 
 #[test]
+fn a_conversation_takes_as_many_messages_and_replies_as_it_may_and_no_more() {
+    let so_far = [started(), sent("m1", &["alex"]), sent("m2", &[])];
+    given::<Conversation>(so_far.clone()).when(send_within(4, message("m3", &[]))).then(vec![sent("m3", &[])]);
+    // A message comes with all its replies or not at all.
+    for (messages_max, new) in [(3, message("m3", &[])), (4, message("m3", &["alex"]))] {
+        given::<Conversation>(so_far.clone())
+            .when(send_within(messages_max, new))
+            .then_refused(ConversationRefusal::Full);
+    }
+    let six = message("m1", &["a", "b", "c", "d", "e"]);
+    let ConversationCommand::SendMessage { user_id, start, .. } = start_with(six.clone()) else { panic!("a message") };
+    let too_many = ConversationCommand::SendMessage { user_id, start, message: six, messages_max: 5 };
+    given::<Conversation>([]).when(too_many).then_refused(ConversationRefusal::Full);
+}
+
+#[test]
+fn what_was_deleted_or_never_answered_has_taken_its_room() {
+    given::<Conversation>([
+        started(),
+        sent("m1", &["alex"]),
+        failed("m1-alex", 0, ReplyFailure::AiApiError),
+        message_deleted("m1"),
+    ])
+    .when(send_within(2, message("m2", &[])))
+    .then_refused(ConversationRefusal::Full);
+}
+
+#[test]
+fn in_a_full_conversation_replies_end_and_everything_else_goes_on() {
+    let full = [started(), sent("m1", &["alex", "bea"]), reply_started("m1-alex", 1)];
+    given::<Conversation>(full.clone())
+        .when(send_within(3, message("m2", &[])))
+        .then_refused(ConversationRefusal::Full);
+    given::<Conversation>(full.clone()).when(complete("m1-alex", 1)).then(vec![completed("m1-alex", 1)]);
+    given::<Conversation>(full.clone()).when(start_reply("m1-bea", 1)).then(vec![reply_started("m1-bea", 1)]);
+    given::<Conversation>(full.clone()).when(rename()).then(vec![renamed("Pricing", TitleSource::User)]);
+    given::<Conversation>(full).when(delete()).then(vec![deleted()]);
+}
+
+#[test]
 fn a_message_of_the_user_is_edited() {
     given::<Conversation>([started(), sent("m1", &[])]).when(edit("m1")).then(vec![ConversationEvent::MessageEdited(
         MessageEdited { message_id: "m1".into(), content: "Or now?".to_owned().into() },

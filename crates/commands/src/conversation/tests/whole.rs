@@ -153,8 +153,8 @@ fn asked_by_ben(command: ConversationCommand) -> Option<ConversationCommand> {
             Some(ConversationCommand::Change { user_id, title, advisor_id })
         }
         ConversationCommand::Delete { .. } => Some(ConversationCommand::Delete { user_id }),
-        ConversationCommand::SendMessage { start, message, .. } => {
-            Some(ConversationCommand::SendMessage { user_id, start, message })
+        ConversationCommand::SendMessage { start, message, messages_max, .. } => {
+            Some(ConversationCommand::SendMessage { user_id, start, message, messages_max })
         }
         ConversationCommand::EditMessage { message_id, content, .. } => {
             Some(ConversationCommand::EditMessage { user_id, message_id, content })
