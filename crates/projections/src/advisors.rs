@@ -208,6 +208,14 @@ pub fn by_id(viewer: Option<&UserId>, id: &AdvisorId) -> Query<Option<AdvisorRow
     Query::optional(Statement::new(SQL, vec![(&stream).into(), viewer.into()]), AdvisorRow::from_row)
 }
 
+/// Whether somebody sees an advisor, of any status.
+pub fn is_seen_by(viewer: &UserId, id: &AdvisorId) -> Query<bool> {
+    const SQL: &str = "SELECT 1 FROM advisors WHERE stream = $1 AND seen_by IN ('*', $2)";
+    let stream = StreamName::advisor(id);
+    let seen = Query::optional(Statement::new(SQL, vec![(&stream).into(), viewer.into()]), |_| Ok(()));
+    seen.map(|seen| seen.is_some())
+}
+
 /// An advisor of any status, whosever it is (for operators and workers).
 pub fn find(id: &AdvisorId) -> Query<Option<AdvisorRow>> {
     const SQL: &str = select!("WHERE a.stream = $1");
@@ -272,6 +280,7 @@ pub(crate) fn statements() -> Vec<Statement> {
         names(Some(&user)).into_statements(),
         count_of_user(&user, 1).into_statements(),
         by_id(Some(&user), &id).into_statements(),
+        is_seen_by(&user, &id).into_statements(),
         find(&id).into_statements(),
         by_ids(Some(&user), &[id]).into_statements(),
         of_conversation(&user, &conversation).into_statements(),

@@ -257,6 +257,7 @@ pub(crate) fn dump(rows: &Rows) -> String {
         of_table(&rows.conversations.all()),
         of_table(&rows.messages.all()),
         of_table(&rows.replies.all()),
+        of_table(&rows.owners.all()),
         of_table(&rows.deletions.all()),
     ];
     tables.concat()

@@ -18,6 +18,7 @@ mod given;
 pub mod limits;
 pub mod log_identity;
 pub mod messages;
+pub mod owners;
 pub mod projection;
 pub mod query;
 pub mod reader;

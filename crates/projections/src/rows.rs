@@ -5,6 +5,7 @@ use crate::{
     conversations::ConversationRow,
     deletions::DeletionRow,
     messages::MessageRow,
+    owners::OwnerRow,
     replies::ReplyRow,
     store::{Row, RowError, Statement, Value, Write},
     table::{Concern, TableRow, in_loads},
@@ -25,6 +26,8 @@ pub struct Rows {
     pub messages: TableRows<MessageRow>,
     /// Replies.
     pub replies: TableRows<ReplyRow>,
+    /// Owners of conversations.
+    pub owners: TableRows<OwnerRow>,
     /// Deletions of people.
     pub deletions: TableRows<DeletionRow>,
 }
@@ -42,6 +45,8 @@ pub struct Writes {
     pub messages: TableWrites<MessageRow>,
     /// Replies.
     pub replies: TableWrites<ReplyRow>,
+    /// Owners of conversations.
+    pub owners: TableWrites<OwnerRow>,
     /// Deletions of people.
     pub deletions: TableWrites<DeletionRow>,
 }
@@ -54,16 +59,18 @@ impl Rows {
         self.conversations.take(&mut writes.conversations);
         self.messages.take(&mut writes.messages);
         self.replies.take(&mut writes.replies);
+        self.owners.take(&mut writes.owners);
         self.deletions.take(&mut writes.deletions);
     }
 
     /// Every table, for what is the same with all of them. What belongs to conversations is written before them,
     /// since its groups are found through them.
-    pub(crate) fn tables(&mut self) -> [&mut dyn AnyTableRows; 6] {
+    pub(crate) fn tables(&mut self) -> [&mut dyn AnyTableRows; 7] {
         [
             &mut self.users,
             &mut self.advisors,
             &mut self.deletions,
+            &mut self.owners,
             &mut self.messages,
             &mut self.replies,
             &mut self.conversations,

@@ -1,7 +1,7 @@
 //! The registry of every text of SQL that this crate sends, so that one test can prepare them all on an engine.
 
 use crate::{
-    advisors, changes, consumption, conversations, deletions, messages, projection::all, replies, side, users,
+    advisors, changes, consumption, conversations, deletions, messages, owners, projection::all, replies, side, users,
 };
 
 /// Every text, each once, in no order that means anything.
@@ -12,6 +12,7 @@ pub fn all_statements() -> Vec<String> {
         conversations::statements(),
         messages::statements(),
         replies::statements(),
+        owners::statements(),
         deletions::statements(),
         changes::statements(),
         side::statements(),
