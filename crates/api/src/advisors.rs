@@ -197,7 +197,9 @@ async fn update_advisor(
 async fn archive_advisor(request: CommandRequest, Path(id): Path<String>) -> Result<Response, Problem> {
     let body = Body { name: "DELETE /api/advisors", target: &id, json: &Value::Null };
     let command = AdvisorCommand::SetStatus { by: request.caller(), status: Status::Archived };
-    let done = request.ask_advisor(&AdvisorId(id.clone()), command, &body).await?;
+    let advisor_id = AdvisorId(id.clone());
+    request.check_seen(&advisor_id).await?;
+    let done = request.ask_advisor(&advisor_id, command, &body).await?;
     let done = done.map_err(|refusal| request.refused(refusal))?;
     let answer = json!({"success": true, "message": "Advisor archived successfully"});
     Ok(request.answer(&done, StatusCode::OK, answer).await)
@@ -252,6 +254,7 @@ pub(crate) async fn revise(
     document: Value,
     body: &Body<'_>,
 ) -> Result<Revised, Problem> {
+    request.check_seen(&id).await?;
     let document = document::with_id(document, &id);
     let command = AdvisorCommand::Revise { by: request.caller(), document: document.clone() };
     let done = request.ask_advisor(&id, command, body).await?;

@@ -10,7 +10,7 @@ mod text;
 
 use crate::{
     Api, advisors,
-    command_request::{Body, CommandRequest, marked},
+    command_request::{Body, CommandRequest, OwnConversation, marked},
     extract::{RequestBody, negotiate},
     mentions,
     messages::{self, Addressed},
@@ -153,9 +153,12 @@ async fn chat(
 ) -> Result<Response, Problem> {
     let media_type = negotiate(&headers, OFFERED)?;
     let content = new_message(&value)?;
-    let id = conversation_id(&request, &value);
-    let outcome = send(&request, &value, content, &json).await?;
-    let awaited = Awaited::of(&request, &id, &outcome)?;
+    let conversation = match &value.conversation_id {
+        Some(id) => request.own_conversation(ConversationId(id.clone())).await?,
+        None => OwnConversation::begun_by(&request),
+    };
+    let outcome = send(&request, (&value, &json), &conversation, content).await?;
+    let awaited = Awaited::of(&request, conversation.id(), &outcome)?;
     let sign_in = request.api.authenticator.watch(request.viewer.person());
     let mut waiting = Waiting::new(&request.api, &awaited, outcome.position, sign_in).await;
     let response = if media_type == TEXT {
@@ -184,9 +187,9 @@ fn new_message(request: &ChatRequest) -> Result<String, Problem> {
 /// Stores the message, in its conversation or in a new one, and asks for its reply.
 async fn send(
     request: &CommandRequest,
-    chat: &ChatRequest,
+    (chat, json): (&ChatRequest, &Value),
+    conversation: &OwnConversation,
     content: String,
-    json: &Value,
 ) -> Result<Outcome<ConversationEvent>, Problem> {
     let body = Body { name: "POST /api/chat", target: "", json };
     let names = advisors::names(&request.api, &request.viewer).await?;
@@ -195,7 +198,7 @@ async fn send(
         Some(advisor) => Ok(advisor.clone()),
         None => choose(request, chat, &names).await?,
     };
-    let id = conversation_id(request, chat);
+    let id = conversation.id();
     let start = match &chat.conversation_id {
         Some(_) => None,
         None => Some(StartWith { conversation_id: id.clone(), title: Some(title_of(&content)) }),
@@ -203,7 +206,7 @@ async fn send(
     let command = |responders| ConversationCommand::SendMessage {
         user_id: request.viewer.user_id().clone(),
         start,
-        message: messages::new_message(request, &id, content, Addressed { mentions, responders }),
+        message: messages::new_message(request, id, content, Addressed { mentions, responders }),
         messages_max: request.api.settings.quotas.messages_per_conversation_max,
     };
     let begins = chat.conversation_id.is_none();
@@ -211,15 +214,10 @@ async fn send(
     match refused.map_or(advisor, Err) {
         Ok(advisor) => {
             request.meter.replies(request.viewer.user_id(), 1)?;
-            request.ask_conversation(&id, command(vec![advisor]), &body).await
+            request.ask_conversation(conversation, command(vec![advisor]), &body).await
         }
-        Err(refusal) => request.repeat_in_conversation(&id, command(Vec::new()), &body, refusal).await,
+        Err(refusal) => request.repeat_in_conversation(conversation, command(Vec::new()), &body, refusal).await,
     }
-}
-
-/// The conversation of the request, or the one that it begins.
-fn conversation_id(request: &CommandRequest, chat: &ChatRequest) -> ConversationId {
-    ConversationId(chat.conversation_id.clone().unwrap_or_else(|| request.new_id("conversation")))
 }
 
 /// Who replies where nobody is mentioned. The inner error refuses the message unless it has been sent before.

@@ -1,5 +1,9 @@
 //! A command on its way: from a request to the handler, and from what it led to back to an answer.
 
+mod resolved;
+
+pub(crate) use resolved::OwnConversation;
+
 use crate::{
     Api, RequestId,
     auth::Viewer,
@@ -13,8 +17,7 @@ use advisor_commands::{
 };
 use advisor_eventlog::Position;
 use advisor_events::{
-    Actor, AdvisorId, ConversationId, StreamName, Timestamp, advisor::AdvisorEvent, conversation::ConversationEvent,
-    ids::derived_id,
+    Actor, AdvisorId, StreamName, Timestamp, advisor::AdvisorEvent, conversation::ConversationEvent, ids::derived_id,
 };
 use axum::{
     Json,
@@ -98,12 +101,13 @@ impl CommandRequest {
     /// with the body they tell a repeat of the request from another one under the same key.
     pub(crate) async fn ask_conversation(
         &self,
-        id: &ConversationId,
+        conversation: &OwnConversation,
         command: ConversationCommand,
         body: &Body<'_>,
     ) -> Result<Outcome<ConversationEvent>, Problem> {
         let context = self.context(self.viewer.actor(), body);
-        let outcome = self.api.commands.conversations.execute(&StreamName::conversation(id), command, context).await;
+        let stream = StreamName::conversation(conversation.id());
+        let outcome = self.api.commands.conversations.execute(&stream, command, context).await;
         outcome.map_err(|error| Problem::of_command(error, &self.id))
     }
 
@@ -111,12 +115,12 @@ impl CommandRequest {
     /// whatever has become of what it needed. Otherwise it is `refusal`.
     pub(crate) async fn repeat_in_conversation(
         &self,
-        id: &ConversationId,
+        conversation: &OwnConversation,
         command: ConversationCommand,
         body: &Body<'_>,
         refusal: Problem,
     ) -> Result<Outcome<ConversationEvent>, Problem> {
-        let outcome = self.repeating().ask_conversation(id, command, body).await;
+        let outcome = self.repeating().ask_conversation(conversation, command, body).await;
         outcome.map_err(|problem| if problem.code() == Code::PreconditionFailed { refusal } else { problem })
     }
 

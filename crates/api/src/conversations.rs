@@ -10,7 +10,7 @@ use crate::{
     Api,
     advisors::{self, AdvisorCard, Cards, ShortCard},
     auth::Viewer,
-    command_request::{Body, CommandRequest},
+    command_request::{Body, CommandRequest, OwnConversation},
     extract::{Path, RequestBody, negotiate},
     live::{self, LiveQuery},
     problem::{Code, Problem},
@@ -222,6 +222,7 @@ async fn update_conversation(
     let conversation_id = ConversationId(id.clone());
     let row = request.api.find(|| stored::by_id(&user_id, &conversation_id)).await?;
     let row = row.ok_or_else(Problem::conversation_not_found)?;
+    let conversation = OwnConversation::read_for_caller(conversation_id);
     let advisor_id = value.active_advisor_id.map(AdvisorId);
     let command = ConversationCommand::Change {
         user_id: user_id.clone(),
@@ -233,10 +234,10 @@ async fn update_conversation(
         None => true,
     };
     let done = if usable {
-        request.ask_conversation(&conversation_id, command, &body).await?
+        request.ask_conversation(&conversation, command, &body).await?
     } else {
         let refusal = Problem::advisor_unusable_in_request();
-        request.repeat_in_conversation(&conversation_id, command, &body, refusal).await?
+        request.repeat_in_conversation(&conversation, command, &body, refusal).await?
     };
     let answer = changed_view(row, value.title.as_deref(), advisor_id, &done);
     Ok(request.answer(&done, StatusCode::OK, answer).await)
@@ -261,7 +262,8 @@ async fn delete_conversation(request: CommandRequest, Path(id): Path<String>) ->
     }
     let body = Body { name: "DELETE /api/conversations", target: &id, json: &Value::Null };
     let command = ConversationCommand::Delete { user_id: request.viewer.user_id().clone() };
-    let done = request.ask_conversation(&ConversationId(id.clone()), command, &body).await?;
+    let conversation = request.own_conversation(ConversationId(id.clone())).await?;
+    let done = request.ask_conversation(&conversation, command, &body).await?;
     Ok(request.answer_empty(&done, StatusCode::NO_CONTENT).await)
 }
 
@@ -272,7 +274,7 @@ pub(crate) async fn start(
     body: &Body<'_>,
     unusable: fn() -> Problem,
 ) -> Result<Started, Problem> {
-    let id = ConversationId(request.new_id("conversation"));
+    let conversation = OwnConversation::begun_by(request);
     let advisor = match &wanted.advisor_id {
         Some(advisor_id) => advisors::usable(request, advisor_id).await?,
         None => advisors::names(&request.api, &request.viewer).await?.into_iter().next(),
@@ -280,22 +282,22 @@ pub(crate) async fn start(
     let is_unusable = wanted.advisor_id.is_some() && advisor.is_none();
     let refusal = if is_unusable { Some(unusable()) } else { quotas::conversations(request).await? };
     let command = ConversationCommand::Start {
-        conversation_id: id.clone(),
+        conversation_id: conversation.id().clone(),
         user_id: request.viewer.user_id().clone(),
         title: wanted.title,
         active_advisor_id: advisor.map(|advisor| advisor.id),
     };
     let done = match refusal {
-        Some(refusal) => request.repeat_in_conversation(&id, command, body, refusal).await?,
-        None => request.ask_conversation(&id, command, body).await?,
+        Some(refusal) => request.repeat_in_conversation(&conversation, command, body, refusal).await?,
+        None => request.ask_conversation(&conversation, command, body).await?,
     };
-    Ok(Started { id, done })
+    Ok(Started { id: conversation.id().clone(), done })
 }
 
 /// Makes another advisor the active one.
 pub(crate) async fn assign(
     request: &CommandRequest,
-    id: &ConversationId,
+    conversation: &OwnConversation,
     advisor_id: AdvisorId,
     body: &Body<'_>,
     unusable: fn() -> Problem,
@@ -303,9 +305,9 @@ pub(crate) async fn assign(
     let usable = advisors::usable(request, &advisor_id).await?.is_some();
     let command = ConversationCommand::AssignAdvisor { user_id: request.viewer.user_id().clone(), advisor_id };
     if usable {
-        request.ask_conversation(id, command, body).await
+        request.ask_conversation(conversation, command, body).await
     } else {
-        request.repeat_in_conversation(id, command, body, unusable()).await
+        request.repeat_in_conversation(conversation, command, body, unusable()).await
     }
 }
 

@@ -29,6 +29,8 @@ pub mod settings;
 #[cfg(test)]
 mod test_api;
 #[cfg(test)]
+mod test_log;
+#[cfg(test)]
 mod test_talk;
 pub mod traffic;
 mod users;

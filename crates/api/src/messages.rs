@@ -11,7 +11,7 @@ pub(crate) use sending::{Addressed, NewText, Responders, new_message, send, sent
 use crate::{
     Api,
     auth::Viewer,
-    command_request::{Body, CommandRequest},
+    command_request::{Body, CommandRequest, OwnConversation},
     conversations::cards,
     extract::{CursorKey, PageLimit, Path, Query as QueryString, RequestBody, negotiate},
     live::{self, LiveQuery},
@@ -260,7 +260,8 @@ pub(crate) async fn edit(
         None => was_in(request, message_id.as_str()).await?.ok_or_else(Problem::message_not_found)?,
     };
     let command = ConversationCommand::EditMessage { user_id: user_id.clone(), message_id, content };
-    let done = request.ask_conversation(&conversation_id, command, body).await.map_err(of_a_message)?;
+    let conversation = OwnConversation::read_for_caller(conversation_id);
+    let done = request.ask_conversation(&conversation, command, body).await.map_err(of_a_message)?;
     Ok(Edited { done, before })
 }
 
@@ -278,8 +279,9 @@ pub(crate) async fn delete(
         None => was_in(request, message_id.as_str()).await?.ok_or_else(Problem::message_not_found)?,
     };
     let command = ConversationCommand::DeleteMessage { user_id: user_id.clone(), message_id };
-    let done = request.ask_conversation(&conversation_id, command, body).await.map_err(of_a_message)?;
-    Ok(Deleted { done, conversation_id })
+    let conversation = OwnConversation::read_for_caller(conversation_id);
+    let done = request.ask_conversation(&conversation, command, body).await.map_err(of_a_message)?;
+    Ok(Deleted { done, conversation_id: conversation.id().clone() })
 }
 
 /// Stops a reply. One that has become a message has ended, which its conversation says.
@@ -299,7 +301,8 @@ pub(crate) async fn stop_reply(
         None => was_in(request, reply_id.as_str()).await?.ok_or_else(Problem::reply_not_found)?,
     };
     let command = ConversationCommand::StopReply { user_id: user_id.clone(), reply_id };
-    request.ask_conversation(&conversation_id, command, body).await.map_err(|problem| {
+    let conversation = OwnConversation::read_for_caller(conversation_id);
+    request.ask_conversation(&conversation, command, body).await.map_err(|problem| {
         if problem.code() == Code::ConversationNotFound { Problem::reply_not_found() } else { problem }
     })
 }

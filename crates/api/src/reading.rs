@@ -84,7 +84,8 @@ impl Api {
         }
     }
 
-    async fn head(&self) -> Result<Position, Problem> {
+    /// Where the log ends.
+    pub(crate) async fn head(&self) -> Result<Position, Problem> {
         self.log.head().await.map_err(|error| Problem::unavailable(&error))
     }
 }

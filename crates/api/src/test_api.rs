@@ -11,16 +11,19 @@ use crate::{
     },
     events::LogAccess,
     extract::CursorKey,
+    test_log::TestLog,
     traffic::{Traffic, TrafficLimits},
 };
 use advisor_bus::{Bus, InProcessBus};
 use advisor_commands::{Commands, HandlerLimits};
-use advisor_eventlog::{EventLog, Expected, MemoryLog, NewEvent};
+use advisor_eventlog::{EventLog, Expected, NewEvent};
 use advisor_events::{
     Actor, Clock, Event, KeyStore, Metadata, SealContext, StreamName,
     log::{LogEvent, Opened},
 };
-use advisor_projections::{Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys, State};
+use advisor_projections::{
+    Generation, Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys, State,
+};
 use axum::{Router, body::Body};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -45,8 +48,11 @@ pub(crate) const ANALYST: &str = "analyst";
 pub(crate) struct TestApi {
     pub(crate) api: Api,
     pub(crate) clock: Arc<TestClock>,
+    pub(crate) log: Arc<TestLog>,
     pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) generation: Generation,
     pub(crate) runner: CancellationToken,
+    running: TaskTracker,
     _runner: DropGuard,
     _directory: TempDir,
 }
@@ -64,7 +70,8 @@ impl TestApi {
         let shared_clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
         let keys = SqliteKeys::open(&directory.path().join("keys.db"), [7; 32]).await.unwrap();
         let keys: Arc<dyn KeyStore> = Arc::new(keys);
-        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+        let test_log = Arc::new(TestLog::new());
+        let log: Arc<dyn EventLog> = Arc::<TestLog>::clone(&test_log);
         open(&log, clock.as_ref()).await;
         let bus: Arc<dyn Bus> = Arc::new(InProcessBus::new());
         let commands = Arc::new(Commands::new(&log, &keys, HandlerLimits::default()));
@@ -74,13 +81,14 @@ impl TestApi {
         let parts = RunnerParts {
             log: Arc::clone(&log),
             keys: Arc::clone(&keys),
-            generation,
+            generation: generation.clone(),
             bus: Arc::clone(&bus),
             clock: Arc::clone(&shared_clock),
             limits: RunnerLimits::default(),
         };
         let runner = CancellationToken::new();
-        TaskTracker::new().spawn(Runner::open(parts).await.unwrap().run(runner.clone()));
+        let running = TaskTracker::new();
+        running.spawn(Runner::open(parts).await.unwrap().run(runner.clone()));
         reader.progress().wait_for(|progress| progress.state == State::Live).await.unwrap();
 
         let live = LiveHub::new(reader.clone(), Arc::clone(&bus));
@@ -111,7 +119,24 @@ impl TestApi {
             checks: checks.into(),
             shutdown: CancellationToken::new(),
         };
-        Self { api, clock, keys, _runner: runner.clone().drop_guard(), runner, _directory: directory }
+        Self {
+            api,
+            clock,
+            log: test_log,
+            keys,
+            generation,
+            _runner: runner.clone().drop_guard(),
+            runner,
+            running,
+            _directory: directory,
+        }
+    }
+
+    /// From now on the read side stands where it is.
+    pub(crate) async fn stop_reading(&self) {
+        self.runner.cancel();
+        self.running.close();
+        self.running.wait().await;
     }
 
     /// What the operators' routes need; two may follow the log.

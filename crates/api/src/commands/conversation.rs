@@ -100,7 +100,8 @@ async fn rename_conversation(
     Rules::default().text("/title", &value.title, TITLE_CHARS_MAX).check(Problem::invalid_command)?;
     let body = Body { name: "RenameConversation", target: "", json: &json };
     let command = ConversationCommand::Rename { user_id: request.viewer.user_id().clone(), title: value.title };
-    let done = request.ask_conversation(&ConversationId(value.conversation_id), command, &body).await?;
+    let conversation = request.own_conversation(ConversationId(value.conversation_id)).await?;
+    let done = request.ask_conversation(&conversation, command, &body).await?;
     Ok(answer(&request, &done, json!({})).await)
 }
 
@@ -122,9 +123,10 @@ async fn assign_advisor(
     CommandBody { value, json }: CommandBody<AssignAdvisor>,
 ) -> Result<Response, Problem> {
     let body = Body { name: "AssignAdvisor", target: "", json: &json };
-    let id = ConversationId(value.conversation_id);
+    let conversation = request.own_conversation(ConversationId(value.conversation_id)).await?;
     let advisor_id = AdvisorId(value.advisor_id);
-    let done = conversations::assign(&request, &id, advisor_id, &body, Problem::advisor_unusable_in_command).await?;
+    let done =
+        conversations::assign(&request, &conversation, advisor_id, &body, Problem::advisor_unusable_in_command).await?;
     Ok(answer(&request, &done, json!({})).await)
 }
 
@@ -143,6 +145,7 @@ async fn delete_conversation(
 ) -> Result<Response, Problem> {
     let body = Body { name: "DeleteConversation", target: "", json: &json };
     let command = ConversationCommand::Delete { user_id: request.viewer.user_id().clone() };
-    let done = request.ask_conversation(&ConversationId(value.conversation_id), command, &body).await?;
+    let conversation = request.own_conversation(ConversationId(value.conversation_id)).await?;
+    let done = request.ask_conversation(&conversation, command, &body).await?;
     Ok(answer(&request, &done, json!({})).await)
 }

@@ -96,7 +96,8 @@ async fn send_message(
         Some(ids) => Responders::Named(ids.into_iter().map(AdvisorId).collect()),
     };
     let text = NewText { content: value.content, content_json: value.content_json, responders };
-    let done = messages::send(&request, &ConversationId(value.conversation_id), text, &body).await?;
+    let conversation = request.own_conversation(ConversationId(value.conversation_id)).await?;
+    let done = messages::send(&request, &conversation, text, &body).await?;
     let result = messages::sent(&done)
         .map_or_else(|| json!({}), |sent| json!({"messageId": sent.message_id, "replies": sent.replies}));
     Ok(answer(&request, &done, result).await)

@@ -2,7 +2,7 @@
 
 use crate::{
     advisors,
-    command_request::{Body, CommandRequest},
+    command_request::{Body, CommandRequest, OwnConversation},
     mentions,
     problem::Problem,
 };
@@ -37,21 +37,22 @@ pub(crate) struct Addressed {
     pub(crate) responders: Vec<AdvisorId>,
 }
 
-/// Sends a message. One that mentions nobody and asks nobody is not looked at by the read side at all.
+/// Sends a message. Where it mentions nobody and asks nobody, the read side is not asked about advisors.
 pub(crate) async fn send(
     request: &CommandRequest,
-    id: &ConversationId,
+    conversation: &OwnConversation,
     text: NewText,
     body: &Body<'_>,
 ) -> Result<Outcome<ConversationEvent>, Problem> {
+    let id = conversation.id();
     match address(request, id, &text).await? {
         Ok(addressed) => {
             request.meter.replies(request.viewer.user_id(), addressed.responders.len())?;
-            request.ask_conversation(id, command(request, id, text, addressed), body).await
+            request.ask_conversation(conversation, command(request, id, text, addressed), body).await
         }
         Err(refusal) => {
             let nobody = Addressed { mentions: Vec::new(), responders: Vec::new() };
-            request.repeat_in_conversation(id, command(request, id, text, nobody), body, refusal).await
+            request.repeat_in_conversation(conversation, command(request, id, text, nobody), body, refusal).await
         }
     }
 }
