@@ -30,6 +30,8 @@ pub mod side;
 pub mod sqlite;
 pub mod statements;
 pub mod store;
+#[cfg(test)]
+mod strangers;
 pub mod table;
 pub mod users;
 pub mod verification;
