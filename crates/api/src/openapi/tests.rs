@@ -1,5 +1,6 @@
 //! The description, and a walk over every route of the routers themselves: nobody enters whom it does not name.
 
+mod away;
 mod walk;
 
 use super::*;

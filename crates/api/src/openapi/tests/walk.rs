@@ -60,7 +60,7 @@ async fn a_described_route_that_forgets_to_ask_who_comes_is_found() {
 }
 
 /// Method and path.
-type Route = (String, String);
+pub(super) type Route = (String, String);
 
 /// Whom a route lets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ fn access(security: &Value) -> Access {
 }
 
 /// What a router answers with anything but its fallback. axum has no list of its routes but the one that it prints.
-fn answered(router: &Router) -> BTreeSet<Route> {
+pub(super) fn answered(router: &Router) -> BTreeSet<Route> {
     let printed = format!("{router:?}");
     let (printed, _) = printed.split_once("fallback_router").expect("axum prints its routers as it did");
     let (methods, paths) = printed.split_once("node: Node { paths: {").unwrap();
@@ -192,13 +192,13 @@ fn answered(router: &Router) -> BTreeSet<Route> {
 }
 
 /// With what has to be configured before it answers.
-async fn every_route() -> TestApi {
+pub(super) async fn every_route() -> TestApi {
     let mut test = TestApi::start().await;
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
     Arc::make_mut(&mut test.api.settings).clerk_webhook_secret = Some(secret);
     test
 }
 
-fn admin_router(api: &TestApi) -> Router {
+pub(super) fn admin_router(api: &TestApi) -> Router {
     crate::admin_router(&api.api, PrometheusBuilder::new().build_recorder().handle(), api.log_access())
 }
