@@ -72,6 +72,28 @@ async fn a_provider_that_sends_comments_for_ever_fails_the_reply() {
 }
 
 #[tokio::test]
+async fn an_answer_without_end_is_cut_at_the_limit_and_the_call_is_closed() {
+    const LIMIT: usize = 12_345;
+    let world = World::start(&[("ADVISOR_REPLY_CHARS_MAX", "12345")]);
+    let endless = Script::Chunks(SSE, vec![text(&"é ".repeat(5_000))], End::Drip(Duration::ZERO));
+    world.model.answer("tell me all", vec![endless]);
+    let (status, answer) = world.chat("tell me all").await;
+    assert_eq!(status, 200, "{answer}");
+    let said = answer["message"]["content"].as_str().unwrap();
+    assert_eq!(said, "é ".repeat(LIMIT).chars().take(LIMIT).collect::<String>());
+    world.model.until(&Noted::Left("tell me all".into()));
+    assert_eq!(world.model.asked("tell me all"), 1);
+    let conversation = answer["conversation"]["id"].as_str().unwrap();
+    let stored = world.user.get(&format!("/api/conversations/{conversation}")).await;
+    assert_eq!(messages(&stored)[1]["contentJson"]["finishReason"], "length");
+    world.check_ends(conversation, &["completed"]);
+    // Who has said too much once is asked again.
+    world.send(conversation, "go on", None).await;
+    world.settled(conversation).await;
+    world.check_ends(conversation, &["completed", "completed"]);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_cut_off_fails_the_reply() {
     fails(&[], Script::Chunks(SSE, vec![text("Once "), text("upon")], End::Cut), "AI_API_ERROR").await;
 }
