@@ -3,6 +3,7 @@
 
 use crate::markdown::{anchors, code_spans, links};
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -51,6 +52,15 @@ fn every_file_that_a_page_names_is_there() {
     assert!(absent.is_empty(), "files that are not there: {absent:#?}");
 }
 
+#[test]
+fn every_test_that_the_page_of_attacks_names_is_there() {
+    let page = fs::read_to_string(root().join("docs/security-tests.md")).unwrap();
+    let (named, tests) = (tests_named(&page), tests());
+    assert!(named.len() > 100 && tests.len() > 1_000, "{} and {}", named.len(), tests.len());
+    let absent: Vec<_> = named.iter().filter(|(_, name)| !tests.contains(name)).collect();
+    assert!(absent.is_empty(), "tests that are not there: {absent:#?}");
+}
+
 /// Every page of the project.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
@@ -86,6 +96,43 @@ fn names_a_file(text: &str) -> bool {
 
 fn is_there(name: &str) -> bool {
     root().join(name).exists() || root().join("crates").join(name).exists()
+}
+
+/// What stands in backticks in the last column of a page's tables and is a name of Rust's, with its line.
+fn tests_named(page: &str) -> Vec<(usize, String)> {
+    let mut named = Vec::new();
+    for (number, line) in page.lines().enumerate() {
+        let last = line.strip_suffix('|').and_then(|row| row.rsplit_once('|')).map(|(_, cell)| cell);
+        for (_, name) in code_spans(last.unwrap_or_default()) {
+            if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+                named.push((number + 1, name));
+            }
+        }
+    }
+    named
+}
+
+/// The names of all tests of the workspace.
+fn tests() -> HashSet<String> {
+    let mut tests = HashSet::new();
+    let mut folders = vec![root().join("crates"), root().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                let lines: Vec<&str> = source.lines().map(str::trim).collect();
+                let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+                for (number, _) in lines.iter().enumerate().filter(|(_, line)| is_test(line)) {
+                    let signature = lines[number..].iter().find_map(|line| line.split_once("fn "));
+                    tests.extend(signature.and_then(|(_, rest)| rest.split('(').next()).map(str::to_owned));
+                }
+            }
+        }
+    }
+    tests
 }
 
 /// Other sites are not visited.
