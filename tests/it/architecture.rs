@@ -11,12 +11,13 @@ use std::{
 };
 
 /// Each crate with what it may use, from the ground up: nothing uses what stands below it in this list.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
+    ("advisor-proof", &[]),
     ("advisor-events", &[]),
     ("advisor-bus", &["advisor-events"]),
-    ("advisor-eventlog", &["advisor-events"]),
-    ("advisor-commands", &["advisor-eventlog", "advisor-events"]),
-    ("advisor-projections", &["advisor-bus", "advisor-eventlog", "advisor-events"]),
+    ("advisor-eventlog", &["advisor-events", "advisor-proof"]),
+    ("advisor-commands", &["advisor-eventlog", "advisor-events", "advisor-proof"]),
+    ("advisor-projections", &["advisor-bus", "advisor-eventlog", "advisor-events", "advisor-proof"]),
     ("advisor-workers", BELOW_API_AND_WORKERS),
     ("advisor-api", BELOW_API_AND_WORKERS),
     ("advisor", EVERYTHING),
@@ -24,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 const BELOW_API_AND_WORKERS: &[&str] =
-    &["advisor-projections", "advisor-commands", "advisor-bus", "advisor-eventlog", "advisor-events"];
+    &["advisor-projections", "advisor-commands", "advisor-bus", "advisor-eventlog", "advisor-events", "advisor-proof"];
 
 const EVERYTHING: &[&str] = &[
     "advisor-api",
@@ -34,6 +35,7 @@ const EVERYTHING: &[&str] = &[
     "advisor-bus",
     "advisor-eventlog",
     "advisor-events",
+    "advisor-proof",
 ];
 
 /// Names that say nothing about what is inside.

@@ -19,6 +19,7 @@ use advisor_eventlog::Position;
 use advisor_events::{
     Actor, AdvisorId, StreamName, Timestamp, advisor::AdvisorEvent, conversation::ConversationEvent, ids::derived_id,
 };
+use advisor_proof::{Mutant, Point, is_planted, reached};
 use axum::{
     Json,
     extract::FromRequestParts,
@@ -105,6 +106,9 @@ impl CommandRequest {
         command: ConversationCommand,
         body: &Body<'_>,
     ) -> Result<Outcome<ConversationEvent>, Problem> {
+        if is_planted(Mutant::WordsLogged) {
+            tracing::info!(body = %body.json, "asked");
+        }
         let context = self.context(self.viewer.actor(), body);
         let stream = StreamName::conversation(conversation.id());
         let outcome = self.api.commands.conversations.execute(&stream, command, context).await;
@@ -167,6 +171,7 @@ impl CommandRequest {
             Prefer::Settled => self.api.settled(outcome.position).await,
             Prefer::RespondAsync => self.api.reader.position(),
         };
+        reached(Point::BeforeAnswer);
         marked(response, outcome, position)
     }
 

@@ -7,6 +7,7 @@ use crate::{
 };
 use advisor_eventlog::Position;
 use advisor_projections::{Query, Read, StoreError, Waited};
+use advisor_proof::{Mutant, is_planted};
 use axum::{
     Json,
     extract::FromRequestParts,
@@ -28,7 +29,7 @@ impl FromRequestParts<Api> for MinPosition {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let Some(wanted) = min_position(parts)? else { return Ok(Self) };
-        if wanted <= api.reader.position() {
+        if wanted <= api.reader.position() || is_planted(Mutant::MinPositionIgnored) {
             return Ok(Self);
         }
         let head = api.head().await?;

@@ -1,6 +1,7 @@
 //! The orderly end: within ten seconds, whatever clients do.
 
 use super::Running;
+use advisor_proof::{Mutant, is_planted};
 use anyhow::Result;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal as listen_for};
@@ -20,6 +21,9 @@ pub(super) async fn signal() -> Result<()> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+    if is_planted(Mutant::EndsAtOnce) {
+        std::process::exit(0);
     }
     Ok(())
 }

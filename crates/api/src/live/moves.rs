@@ -16,6 +16,7 @@ use advisor_projections::{
     Query, Read,
     replies::{ReplyRow, ReplyStatus},
 };
+use advisor_proof::{Mutant, is_planted};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
@@ -175,6 +176,9 @@ pub(crate) fn decide(
         if telling.query(index, watched, *how, part)? == Fits::NotThere {
             return Ok(Outcome::NotThere(index));
         }
+    }
+    if is_planted(Mutant::ChangesLeftOut) && telling.moved.position.0.is_multiple_of(5) {
+        telling.moved.changes.pop();
     }
     let is_as_planned = telling.next.how == plan.how && telling.next.cards == plan.cards;
     Ok(if is_as_planned { Outcome::Moved(Box::new(telling.moved)) } else { Outcome::Again(telling.next) })

@@ -12,6 +12,7 @@ use advisor_events::{
         TitleSource,
     },
 };
+use advisor_proof::{Mutant, is_planted};
 use std::collections::HashSet;
 
 type Decision = Result<Vec<ConversationEvent>, ConversationRefusal>;
@@ -178,22 +179,30 @@ fn delete_message(open: &Open, message_id: &MessageId) -> Decision {
 
 /// What has not begun is stopped at once; what runs is stopped by whoever runs it.
 fn stop(open: &Open, reply_id: ReplyId) -> Decision {
+    if is_planted(Mutant::EndsRepeated) && open.ended_replies.contains_key(&reply_id) {
+        return Ok(vec![stopped_before_it_began(reply_id)]);
+    }
     if open.ended_replies.get(&reply_id) == Some(&Ending::Stopped) {
         return Ok(Vec::new());
     }
     let reply = open_reply(open, &reply_id)?;
     match (reply.stop, reply.attempt) {
         (Stop::Requested, _) => Ok(Vec::new()),
-        (Stop::NotRequested, 0) => Ok(vec![ConversationEvent::ReplyStopped(ReplyStopped {
-            reply_id,
-            attempt: 0,
-            content: String::new().into(),
-            model: None,
-            usage: None,
-            is_demo: false,
-        })]),
+        (Stop::NotRequested, 0) => Ok(vec![stopped_before_it_began(reply_id)]),
         (Stop::NotRequested, 1..) => Ok(vec![ConversationEvent::ReplyStopRequested(ReplyStopRequested { reply_id })]),
     }
+}
+
+fn stopped_before_it_began(reply_id: ReplyId) -> ConversationEvent {
+    let content = String::new().into();
+    ConversationEvent::ReplyStopped(ReplyStopped {
+        reply_id,
+        attempt: 0,
+        content,
+        model: None,
+        usage: None,
+        is_demo: false,
+    })
 }
 
 fn check_start(open: &Open, start: &ReplyStarted) -> Result<(), ConversationRefusal> {

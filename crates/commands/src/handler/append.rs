@@ -4,6 +4,7 @@ use super::{Asked, CommandError, Handler, fold::Last, identity::Identity};
 use crate::Decider;
 use advisor_eventlog::{AppendError, Appended, Expected, NewEvent};
 use advisor_events::{Event, SealContext, StreamName, UserId};
+use advisor_proof::{Point, reached};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -60,8 +61,12 @@ impl<D: Decider> Handler<D> {
         let mut pause = PAUSE_FIRST;
         let mut is_unknown = false;
         loop {
+            reached(Point::BeforeAppend);
             let reason = match self.log.append(stream, expected, batch.clone()).await {
-                Ok(appended) => return Ok(Written::Here(appended)),
+                Ok(appended) => {
+                    reached(Point::AfterAppend);
+                    return Ok(Written::Here(appended));
+                }
                 Err(AppendError::WrongRevision { .. }) => return Ok(Written::OthersWereFaster),
                 Err(AppendError::OutcomeUnknown(reason)) => reason,
                 Err(error) if is_unknown => error.to_string(),

@@ -7,6 +7,7 @@ use crate::{
 };
 use advisor_eventlog::{Direction, EventLog, Position, ReadError, Recorded};
 use advisor_events::{Event, Metadata, StreamName};
+use advisor_proof::{Mutant, is_planted};
 use std::error::Error;
 use uuid::Uuid;
 
@@ -109,7 +110,8 @@ impl<D: Decider> Fold<D> {
             }
             let (event, metadata) = decode(recorded)?;
             let event = own::<D>(event, recorded.revision)?;
-            let command = CommandKey::new(&metadata.actor.key(), &metadata.command_id);
+            let id = if is_planted(Mutant::RepeatsForgotten) { "" } else { &metadata.command_id };
+            let command = CommandKey::new(&metadata.actor.key(), id);
             let mark = Mark { command, body: Body::new(&metadata.body_hash), at: metadata.recorded_at };
             let last = Last { id: recorded.id, revision: recorded.revision, position: recorded.position };
             self.apply(&event, mark, last);

@@ -1,6 +1,7 @@
 //! The log's file: its lock, its schema, and connections to it.
 
 use super::SqliteLogOptions;
+use advisor_proof::{Mutant, is_planted};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, flock};
 use std::{
@@ -139,7 +140,8 @@ pub(super) fn open_writing(options: &SqliteLogOptions) -> rusqlite::Result<Conne
     let connection = open(options, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Each commit is synced: an acknowledged append outlives a power cut.
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    let synchronous = if is_planted(Mutant::LogNotSynced) { "NORMAL" } else { "FULL" };
+    connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     let wal_bytes_max = i64::try_from(options.wal_bytes_max).unwrap_or(i64::MAX);

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::port::{AppendError, Appended, Expected, NewEvent, Position, Recorded};
 use advisor_events::StreamName;
+use advisor_proof::{Mutant, Point, is_planted, reached};
 use lru::LruCache;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::{num::NonZeroUsize, ops::ControlFlow, sync::Arc};
@@ -91,7 +92,7 @@ impl Writer {
             if group.is_empty() {
                 break;
             }
-            match self.commit(&group) {
+            match self.commit(&mut group) {
                 Ok(draft) => self.settle(&mut group, draft),
                 Err(failure) => self.fail(&mut group, &failure),
             }
@@ -102,7 +103,7 @@ impl Writer {
     }
 
     /// Nothing of the group is there when this fails, unless the failure is `Unknown`.
-    fn commit(&mut self, group: &[Append]) -> Result<Draft, Failure> {
+    fn commit(&mut self, group: &mut [Append]) -> Result<Draft, Failure> {
         self.reconnect()?;
         let connection = self.connection.as_mut().ok_or_else(Failure::closed)?;
         let before = |error: rusqlite::Error| Failure::before_commit(&error);
@@ -113,7 +114,13 @@ impl Writer {
         if draft.places.last().is_some_and(|(position, _)| position.0 >= POSITION_LIMIT) {
             return Err(Failure::Definite("the log's positions are exhausted".to_owned()));
         }
+        if is_planted(Mutant::AnsweredBeforeCommit) {
+            answer_early(group, &draft);
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        reached(Point::BeforeCommit);
         transaction.commit().map_err(|error| Failure::of_commit(&error))?;
+        reached(Point::AfterCommit);
         Ok(draft)
     }
 
@@ -178,6 +185,19 @@ impl Writer {
     }
 }
 
+/// A fault to plant: whoever waits is told what is not committed yet.
+fn answer_early(group: &mut [Append], draft: &Draft) {
+    for (append, verdict) in group.iter_mut().zip(&draft.verdicts) {
+        // Its own opening reads at once what it has written.
+        if let Verdict::Written { last, .. } = verdict
+            && append.stream.as_str().starts_with("conversation-")
+        {
+            let (nobody, _) = oneshot::channel();
+            drop(std::mem::replace(&mut append.answer, nobody).send(Ok(*last)));
+        }
+    }
+}
+
 /// Ends the log's appends with the writer, also when it panics: nobody waits for an answer that can't come.
 struct Ending {
     shared: Arc<Shared>,
@@ -219,6 +239,7 @@ impl Known {
 
 /// Writes a group into a transaction, each append as far as its own expectation holds.
 struct Drafting<'c, 'k> {
+    connection: &'c Connection,
     known: &'k mut Known,
     draft: Draft,
     key_of_stream: CachedStatement<'c>,
@@ -234,6 +255,7 @@ impl<'c, 'k> Drafting<'c, 'k> {
     fn new(transaction: &'c Transaction<'_>, known: &'k mut Known) -> rusqlite::Result<Self> {
         let prepare = |sql| transaction.prepare_cached(sql);
         Ok(Self {
+            connection: transaction,
             known,
             draft: Draft::default(),
             key_of_stream: prepare("SELECT key FROM streams WHERE name = ?1")?,
@@ -267,6 +289,7 @@ impl<'c, 'k> Drafting<'c, 'k> {
             Expected::Exact(last) => last.saturating_add(1),
         };
         let end = stream.map_or(0, |stream| stream.last + 1);
+        let next = if is_planted(Mutant::RevisionsUnchecked) { end } else { next };
         if next == end {
             return self.write(append, stream.map(|stream| stream.key), next);
         }
@@ -298,6 +321,10 @@ impl<'c, 'k> Drafting<'c, 'k> {
             ))?;
             let position =
                 u64::try_from(position).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, position))?;
+            self.err(position)?;
+            if revision + 1 < first + append.events.len() as u64 {
+                reached(Point::BetweenEvents);
+            }
             last = Appended { revision, position: Position(position) };
             self.draft.places.push((last.position, event_type.name));
         }
@@ -309,6 +336,19 @@ impl<'c, 'k> Drafting<'c, 'k> {
             }
         }
         Ok(Verdict::Written { first, last })
+    }
+
+    /// What goes wrong after an event was inserted, in a build that is made to err.
+    fn err(&self, position: u64) -> rusqlite::Result<()> {
+        if is_planted(Mutant::EventsCommittedOneByOne) {
+            self.connection.execute_batch("COMMIT; BEGIN IMMEDIATE")?;
+        }
+        if is_planted(Mutant::PastRewritten) && position.is_multiple_of(64) {
+            let past = "UPDATE events SET metadata = CAST(replace(CAST(metadata AS TEXT), '.', '.0') AS BLOB)
+                WHERE position = ?1";
+            self.connection.execute(past, [integer(position / 2)])?;
+        }
+        Ok(())
     }
 
     /// Whether the very same events stand at their place already.

@@ -13,12 +13,13 @@ use crate::{
     consumption::{self, Consumption},
     reader::State,
     rows::Rows,
-    store::{Value, Write},
+    store::{Store, Value, Write},
     table::Concern,
 };
 use advisor_bus::{BusMessage, Change, Changes, Topic};
 use advisor_eventlog::{Filter, Position};
 use advisor_events::Timestamp;
+use advisor_proof::{Mutant, Point, is_planted, reached};
 use futures::{FutureExt, future::BoxFuture};
 use std::{borrow::Cow, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -120,7 +121,7 @@ impl<'a> Follow<'a> {
         let (consumption, consuming) = consumption::advance(self.consumption, consumed);
         steps.extend(consuming);
         steps.insert(0, checkpoint::advance(&self.checkpoint, &to));
-        let written = async move { store.write(steps).await }.boxed();
+        let written = commit(store, steps).boxed();
         self.writing = Some(Writing { written, to, consumption, changes, is_caught_up: batch.is_caught_up });
         Ok(())
     }
@@ -172,7 +173,12 @@ impl<'a> Follow<'a> {
         loop {
             let later = rest.split_off(rest.len().min(CHANGES_IN_MESSAGE_MAX));
             let message = Changes { generation: self.checkpoint.generation, from: from.0, to: to.0, changes: rest };
+            if is_planted(Mutant::NewsLost) {
+                return;
+            }
+            reached(Point::BeforePublish);
             let rung = self.parts.bus.publish(&Topic::Changes, BusMessage::Changes(Arc::new(message))).await;
+            reached(Point::AfterPublish);
             if let Err(error) = rung {
                 // Whoever listens also looks by itself.
                 tracing::warn!(error = &error as &dyn std::error::Error, "the bus was not rung");
@@ -183,6 +189,23 @@ impl<'a> Follow<'a> {
             rest = later;
         }
     }
+}
+
+/// Rows and checkpoint, all or nothing; unless a fault is planted that tears them apart.
+async fn commit(store: Arc<dyn Store>, mut steps: Vec<Write>) -> Result<(), StoreError> {
+    reached(Point::BeforeCheckpoint);
+    let torn = [Mutant::CheckpointBeforeRows, Mutant::CheckpointAfterRows].into_iter().find(|torn| is_planted(*torn));
+    if let Some(torn) = torn {
+        let rows = steps.split_off(1);
+        let (first, second) = if torn == Mutant::CheckpointBeforeRows { (steps, rows) } else { (rows, steps) };
+        store.write(first).await?;
+        reached(Point::WithinCheckpoint);
+        store.write(second).await?;
+    } else {
+        store.write(steps).await?;
+    }
+    reached(Point::AfterCheckpoint);
+    Ok(())
 }
 
 /// Waits for what is being written, for ever if nothing is. Dropping the future loses nothing.

@@ -13,6 +13,7 @@ use crate::{
     store::{RowError, Statement, Value, Write},
 };
 use advisor_events::{KeyError, KeyStore, PersonKey, UserId};
+use advisor_proof::{Point, reached};
 use async_trait::async_trait;
 use lru::LruCache;
 use std::{
@@ -122,6 +123,7 @@ impl KeyStore for SqliteKeys {
             let wrapped = wrapped.map_err(|error| KeyError::Unavailable(error.to_string()))?;
             let insert = Statement::new(INSERT, vec![person.into(), Value::Blob(wrapped)]);
             self.store.write(vec![Write::Run(insert)]).await.map_err(unavailable)?;
+            reached(Point::KeyWritten);
         }
         // Another request may have been faster: what is stored is the key.
         match self.stored(person).await? {

@@ -7,6 +7,7 @@
 use super::draft::Growing;
 use advisor_events::{Clock, ConversationId, ReplyId, Timestamp};
 use advisor_projections::{Draft, Drafts, StoreError};
+use advisor_proof::{Point, reached};
 use async_trait::async_trait;
 use std::{
     collections::HashMap,
@@ -192,6 +193,7 @@ impl Beats {
             let began = Instant::now();
             // A write that hangs is as good as none: what it holds is written again.
             let written = tokio::time::timeout(self.options.drop_after, self.store.write(due)).await;
+            reached(Point::DraftWritten);
             match written {
                 Ok(Ok(())) => self.note_written(&signs, began),
                 Ok(Err(error)) => {

@@ -14,6 +14,7 @@ use advisor_commands::{ConversationRefusal, conversation::ATTEMPTS_MAX};
 use advisor_eventlog::Position;
 use advisor_events::conversation::ReplyFailure;
 use advisor_projections::replies::ReplyRow;
+use advisor_proof::{Point, reached};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU32, Ordering},
@@ -136,6 +137,7 @@ impl Running<'_> {
 
     /// Asks the models and streams what the first one that speaks has to say; and tells which one that is.
     async fn ask(&self, attempt: u32, draft: &SharedDraft) -> (Ended, String) {
+        reached(Point::BeforeModelCall);
         let question = self.desk.models.begin(&self.asked.prompt, &self.asked.chain, self.deadline);
         let answer = tokio::select! {
             biased;
@@ -158,7 +160,9 @@ impl Running<'_> {
             lost: self.signals.lost.clone(),
             deadline: self.deadline,
         };
-        (streaming.run(begun).await, model)
+        let ended = streaming.run(begun).await;
+        reached(Point::AfterModelCall);
+        (ended, model)
     }
 
     async fn stopped(&self, attempt: u32, text: String, model: String) -> Outcome {

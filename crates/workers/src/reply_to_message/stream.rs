@@ -7,6 +7,7 @@ use crate::{
 };
 use advisor_bus::{Bus, BusMessage, Delta, Topic};
 use advisor_events::{ConversationId, ReplyId, conversation::Usage};
+use advisor_proof::{Mutant, is_planted};
 use futures::StreamExt;
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
@@ -103,7 +104,7 @@ impl Attempt {
                 conversation_id: self.conversation_id.clone(),
                 attempt: self.number,
                 offset: piece.offset,
-                text: piece.text,
+                text: if is_planted(Mutant::PiecesGarbled) { piece.text.to_uppercase() } else { piece.text },
             };
             let message = BusMessage::Delta(Arc::new(delta));
             if let Err(error) = self.bus.publish(&Topic::Reply(self.reply_id.clone()), message).await {
