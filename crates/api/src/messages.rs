@@ -22,7 +22,7 @@ use crate::{
 use advisor_commands::{ConversationCommand, Outcome};
 use advisor_events::{ConversationId, MessageId, ReplyId, UserId, conversation::ConversationEvent};
 use advisor_projections::{
-    Query, advisors as advisor_rows, changes, conversations as conversation_rows,
+    Query, advisors as advisor_rows, changes, conversations as conversation_rows, departures,
     messages::{self as stored, MessageRow},
     replies as reply_rows,
 };
@@ -307,9 +307,11 @@ pub(crate) async fn stop_reply(
     })
 }
 
-/// The conversation that a message or a reply of the caller was in before it went.
+/// The conversation that a message or a reply of the caller was in before it went: by itself, or with all of it.
 async fn was_in(request: &CommandRequest, key: &str) -> Result<Option<ConversationId>, Problem> {
-    Ok(request.api.read(changes::conversation_of(request.viewer.user_id(), key)).await?.value)
+    let caller = request.viewer.user_id();
+    let gone = departures::conversation_of(caller, key).zip(changes::conversation_of(caller, key));
+    Ok(request.api.read(gone.map(|(alone, with_all)| alone.or(with_all))).await?.value)
 }
 
 /// Whoever asks for a message is not told that its conversation has gone.

@@ -259,6 +259,7 @@ pub(crate) fn dump(rows: &Rows) -> String {
         of_table(&rows.replies.all()),
         of_table(&rows.owners.all()),
         of_table(&rows.deletions.all()),
+        of_table(&rows.departures.all()),
     ];
     tables.concat()
 }

@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod consumption;
 pub mod conversations;
 pub mod deletions;
+pub mod departures;
 pub mod generations;
 #[cfg(test)]
 mod given;

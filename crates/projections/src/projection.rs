@@ -1,8 +1,8 @@
 //! What a projection is: a pure fold of events into rows of one table.
 
 use crate::{
-    advisors::Advisors, conversations::Conversations, deletions::Deletions, messages::Messages, owners::Owners,
-    replies::Replies, rows::Rows, rows::Writes, table::Table, users::Users,
+    advisors::Advisors, conversations::Conversations, deletions::Deletions, departures::Departures, messages::Messages,
+    owners::Owners, replies::Replies, rows::Rows, rows::Writes, table::Table, users::Users,
 };
 use advisor_eventlog::Position;
 use advisor_events::{Event, StreamName, Timestamp};
@@ -36,8 +36,8 @@ pub trait Projection: Send + Sync {
 }
 
 /// Every projection.
-pub fn all() -> [&'static dyn Projection; 7] {
-    [&Users, &Advisors, &Conversations, &Messages, &Replies, &Owners, &Deletions]
+pub fn all() -> [&'static dyn Projection; 8] {
+    [&Users, &Advisors, &Conversations, &Messages, &Replies, &Owners, &Deletions, &Departures]
 }
 
 /// What the tables of this build hold: other words mean that they must be filled anew.

@@ -4,6 +4,7 @@ use crate::{
     advisors::AdvisorRow,
     conversations::ConversationRow,
     deletions::DeletionRow,
+    departures::DepartureRow,
     messages::MessageRow,
     owners::OwnerRow,
     replies::ReplyRow,
@@ -30,6 +31,8 @@ pub struct Rows {
     pub owners: TableRows<OwnerRow>,
     /// Deletions of people.
     pub deletions: TableRows<DeletionRow>,
+    /// Messages and replies that have gone.
+    pub departures: TableRows<DepartureRow>,
 }
 
 /// What one event makes of the rows.
@@ -49,6 +52,8 @@ pub struct Writes {
     pub owners: TableWrites<OwnerRow>,
     /// Deletions of people.
     pub deletions: TableWrites<DeletionRow>,
+    /// Messages and replies that have gone.
+    pub departures: TableWrites<DepartureRow>,
 }
 
 impl Rows {
@@ -61,16 +66,18 @@ impl Rows {
         self.replies.take(&mut writes.replies);
         self.owners.take(&mut writes.owners);
         self.deletions.take(&mut writes.deletions);
+        self.departures.take(&mut writes.departures);
     }
 
     /// Every table, for what is the same with all of them. What belongs to conversations is written before them,
     /// since its groups are found through them.
-    pub(crate) fn tables(&mut self) -> [&mut dyn AnyTableRows; 7] {
+    pub(crate) fn tables(&mut self) -> [&mut dyn AnyTableRows; 8] {
         [
             &mut self.users,
             &mut self.advisors,
             &mut self.deletions,
             &mut self.owners,
+            &mut self.departures,
             &mut self.messages,
             &mut self.replies,
             &mut self.conversations,
@@ -135,6 +142,11 @@ impl<R: TableRow> TableWrites<R> {
     /// Writes a row, new or changed.
     pub fn put(&mut self, row: R) {
         self.0.push(TableWrite::Put(row));
+    }
+
+    /// Writes a row, if there is one.
+    pub fn extend(&mut self, row: Option<R>) {
+        self.0.extend(row.map(TableWrite::Put));
     }
 
     /// Removes a row.

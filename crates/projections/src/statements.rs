@@ -1,7 +1,8 @@
 //! The registry of every text of SQL that this crate sends, so that one test can prepare them all on an engine.
 
 use crate::{
-    advisors, changes, consumption, conversations, deletions, messages, owners, projection::all, replies, side, users,
+    advisors, changes, consumption, conversations, deletions, departures, messages, owners, projection::all, replies,
+    side, users,
 };
 
 /// Every text, each once, in no order that means anything.
@@ -14,6 +15,7 @@ pub fn all_statements() -> Vec<String> {
         replies::statements(),
         owners::statements(),
         deletions::statements(),
+        departures::statements(),
         changes::statements(),
         side::statements(),
     ];

@@ -3,7 +3,7 @@
 //! The queries are those of the sources: one that is added and not tried here is found by its name.
 
 use crate::{
-    Query, advisors, changes, conversations,
+    Query, advisors, changes, conversations, departures,
     given::{
         Story, document, opened,
         read_side::{ReadSide, empty},
@@ -31,11 +31,13 @@ struct Ids {
     message: &'static str,
     reply: &'static str,
     advisor: &'static str,
+    /// A message that was deleted.
+    gone: &'static str,
 }
 
-const ANAS: Ids = Ids { conversation: "anas-c", message: "anas-m", reply: "anas-r", advisor: "secret" };
-const BENS: Ids = Ids { conversation: "bens-c", message: "bens-m", reply: "bens-r", advisor: "bens-a" };
-const NOBODYS: Ids = Ids { conversation: "no-c", message: "no-m", reply: "no-r", advisor: "no-a" };
+const ANAS: Ids = Ids { conversation: "anas-c", message: "anas-m", reply: "anas-r", advisor: "secret", gone: "anas-g" };
+const BENS: Ids = Ids { conversation: "bens-c", message: "bens-m", reply: "bens-r", advisor: "bens-a", gone: "bens-g" };
+const NOBODYS: Ids = Ids { conversation: "no-c", message: "no-m", reply: "no-r", advisor: "no-a", gone: "no-g" };
 
 /// Whatever is Ana's has her name in it, but her advisor's id, which Ben knows.
 const WORD: &str = "ana";
@@ -57,6 +59,7 @@ const QUERIES: &[(&str, Asked)] = &[
     ("changes::conversation_of", |who, ids| {
         text(changes::conversation_of(who, ids.message).zip(changes::conversation_of(who, ids.reply)))
     }),
+    ("departures::conversation_of", |who, ids| text(departures::conversation_of(who, ids.gone))),
     ("conversations::of_user", |who, _| text(conversations::of_user(who, 50))),
     ("conversations::count_of_user", |who, _| counted(conversations::count_of_user(who, 50))),
     ("conversations::by_id", |who, ids| text(conversations::by_id(who, &ids.conversation.into()))),
@@ -148,8 +151,12 @@ async fn world() -> ReadSide {
         .started(anas.0, anas.1)
         .started("anas-other", "ana")
         .sent(anas, ANAS.message, &[ANAS.reply])
+        .sent(anas, ANAS.gone, &[])
+        .message_deleted(anas, ANAS.gone)
         .started(bens.0, bens.1)
-        .sent(bens, BENS.message, &[BENS.reply]);
+        .sent(bens, BENS.message, &[BENS.reply])
+        .sent(bens, BENS.gone, &[])
+        .message_deleted(bens, BENS.gone);
     let story = private(story, ANAS.advisor, "ana");
     let story = private(story, "other", "ana");
     let story = private(story, BENS.advisor, "ben");
