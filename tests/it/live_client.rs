@@ -33,6 +33,15 @@ pub(crate) struct LiveClient {
 impl LiveClient {
     /// Connects to several queries at once, from scratch or from where another connection stood.
     pub(crate) async fn connect(client: &Client, queries: &[String], last_id: Option<&str>) -> Self {
+        Self::try_connect(client, queries, last_id).await.unwrap()
+    }
+
+    /// The same, where the server may be gone.
+    pub(crate) async fn try_connect(
+        client: &Client,
+        queries: &[String],
+        last_id: Option<&str>,
+    ) -> Result<Self, reqwest::Error> {
         let query: Vec<String> = queries.iter().map(|query| format!("query={}", query.replace('?', "%3F"))).collect();
         let mut request = client
             .request(Method::GET, &format!("/api/live?{}", query.join("&")))
@@ -40,8 +49,7 @@ impl LiveClient {
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), 200, "{queries:?}");
+        let response = request.send().await?.error_for_status()?;
         assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
         // A connection that breaks ends the stream of events.
         let events = response.bytes_stream().eventsource().take_while(|event| ready(event.is_ok()));
@@ -50,7 +58,12 @@ impl LiveClient {
             id: Some(event.id).filter(|id| !id.is_empty()),
             data: serde_json::from_str(&event.data).unwrap(),
         });
-        Self::of(events.boxed(), last_id)
+        Ok(Self::of(events.boxed(), last_id))
+    }
+
+    /// The state of this connection, moved along by another one that began where this one stood.
+    pub(crate) fn go_on(&mut self, with: Self) {
+        self.events = with.events;
     }
 
     /// One that hears these events.

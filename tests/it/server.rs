@@ -1,5 +1,6 @@
 //! The binary as a child process in a directory of its own, and clients of it.
 
+use crate::build::Build;
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::{AUTHORIZATION, HeaderMap},
@@ -8,7 +9,7 @@ use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -29,6 +30,7 @@ const NO_RATES: [(&str, &str); 6] = [
 /// A running server and its data directory; both end with it.
 pub(crate) struct Server {
     directory: TempDir,
+    program: PathBuf,
     variables: Vec<(String, String)>,
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -44,10 +46,45 @@ impl Server {
 
     /// A server with more variables in its environment.
     pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
+        Self::start_build(&Build::usual(), variables)
+    }
+
+    /// A server of another build, which has orders of its own.
+    pub(crate) fn start_build(build: &Build, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let (child, stdout, url, admin_url) = spawn(directory.path(), &variables);
-        Self { directory, variables, child, stdout, url, admin_url }
+        let given = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables: Vec<_> = given.chain(build.orders.iter().cloned()).collect();
+        let (child, stdout, url, admin_url) = spawn(&build.program, directory.path(), &variables);
+        Self { directory, program: build.program.clone(), variables, child, stdout, url, admin_url }
+    }
+
+    /// Changes a variable of its environment for the next start; `None` takes it away.
+    pub(crate) fn set(&mut self, name: &str, value: Option<&str>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(sent.unwrap().success(), "{name} was not sent");
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Kills the process without a word, and waits until it is gone.
@@ -58,22 +95,35 @@ impl Server {
 
     /// Starts it again on the same data, on other ports.
     pub(crate) fn start_again(&mut self) {
-        let (child, stdout, url, admin_url) = spawn(self.directory.path(), &self.variables);
+        let (child, stdout, url, admin_url) = spawn(&self.program, self.directory.path(), &self.variables);
         (self.child, self.stdout, self.url, self.admin_url) = (child, stdout, url, admin_url);
+    }
+
+    /// The same, where it may die while it starts: then it has ended, and this is false.
+    pub(crate) fn start_again_or_die(&mut self) -> bool {
+        match try_spawn(&self.program, "127.0.0.1:0", self.directory.path(), &self.variables) {
+            Started::Listens(child, stdout, url, admin_url) => {
+                (self.child, self.stdout, self.url, self.admin_url) = (child, stdout, url, admin_url);
+                true
+            }
+            Started::Died(child) => {
+                self.child = child;
+                false
+            }
+        }
     }
 
     /// Starts it again on the same data, at the same address.
     pub(crate) fn start_again_in_place(&mut self) {
         let listen = self.url.trim_start_matches("http://").to_owned();
-        let (child, stdout, url, admin_url) = spawn_at(&listen, self.directory.path(), &self.variables);
+        let (child, stdout, url, admin_url) = spawn_at(&self.program, &listen, self.directory.path(), &self.variables);
         (self.child, self.stdout, self.url, self.admin_url) = (child, stdout, url, admin_url);
     }
 
     /// Asks it to end as an operator would, and gives its exit code and how long it took.
     pub(crate) fn terminate(&mut self) -> (Option<i32>, Duration) {
         let begun = Instant::now();
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("TERM");
         (self.child.wait().unwrap().code(), begun.elapsed())
     }
 
@@ -91,13 +141,19 @@ impl Server {
 
     /// An operator command on this server's data directory.
     pub(crate) fn advisor(&self, arguments: &[&str]) -> Output {
-        advisor(self.directory.path(), &self.variables, arguments)
+        self.command(arguments).output().unwrap()
     }
 
     /// An operator command that goes on beside the test.
     pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
-        let mut command = command(self.directory.path(), &self.variables);
-        command.args(arguments).stdout(Stdio::piped()).spawn().unwrap()
+        self.command(arguments).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// An operator command that has not begun.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&self.program, self.directory.path(), &self.variables);
+        command.args(arguments);
+        command
     }
 
     /// The events of a stream, as an operator sees them.
@@ -125,38 +181,51 @@ impl Drop for Server {
     }
 }
 
-/// The binary stands beside the tests in the target directory.
-pub(crate) fn binary() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.parent().and_then(Path::parent).unwrap().join("advisor");
-    assert!(binary.exists(), "{} is not there: build it first, as ops/check does", binary.display());
-    binary
-}
-
 /// Runs a command of the binary in a clean environment.
 pub(crate) fn advisor(directory: &Path, variables: &[(String, String)], arguments: &[&str]) -> Output {
-    command(directory, variables).args(arguments).output().unwrap()
+    command(&Build::usual().program, directory, variables).args(arguments).output().unwrap()
 }
 
-fn command(directory: &Path, variables: &[(String, String)]) -> Command {
-    let mut command = Command::new(binary());
+fn command(program: &Path, directory: &Path, variables: &[(String, String)]) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(directory).env_clear().env("ADVISOR_DATA_DIR", directory.join("data"));
     command.envs(NO_RATES);
     command.envs(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     command
 }
 
-fn spawn(directory: &Path, variables: &[(String, String)]) -> (Child, BufReader<ChildStdout>, String, String) {
-    spawn_at("127.0.0.1:0", directory, variables)
+fn spawn(
+    program: &Path,
+    directory: &Path,
+    variables: &[(String, String)],
+) -> (Child, BufReader<ChildStdout>, String, String) {
+    spawn_at(program, "127.0.0.1:0", directory, variables)
 }
 
 fn spawn_at(
+    program: &Path,
     listen: &str,
     directory: &Path,
     variables: &[(String, String)],
 ) -> (Child, BufReader<ChildStdout>, String, String) {
+    match try_spawn(program, listen, directory, variables) {
+        Started::Listens(child, stdout, url, admin_url) => (child, stdout, url, admin_url),
+        Started::Died(_) => {
+            let stderr = std::fs::read_to_string(directory.join("stderr.log")).unwrap_or_default();
+            panic!("the server does not start\n{stderr}")
+        }
+    }
+}
+
+/// What became of a start.
+enum Started {
+    Listens(Child, BufReader<ChildStdout>, String, String),
+    Died(Child),
+}
+
+fn try_spawn(program: &Path, listen: &str, directory: &Path, variables: &[(String, String)]) -> Started {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("stderr.log")).unwrap();
-    let mut child = command(directory, variables)
+    let mut child = command(program, directory, variables)
         .args(["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .stderr(log)
@@ -166,12 +235,12 @@ fn spawn_at(
     let mut address = |prefix: &str| {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let stderr = || std::fs::read_to_string(directory.join("stderr.log")).unwrap_or_default();
-        line.trim().strip_prefix(prefix).unwrap_or_else(|| panic!("{line:?}\n{}", stderr())).to_owned()
+        line.trim().strip_prefix(prefix).map(str::to_owned)
     };
-    let url = address("listening on ");
-    let admin_url = address("admin on ");
-    (child, stdout, url, admin_url)
+    match (address("listening on "), address("admin on ")) {
+        (Some(url), Some(admin_url)) => Started::Listens(child, stdout, url, admin_url),
+        _ => Started::Died(child),
+    }
 }
 
 /// One signed-in device.

@@ -1,6 +1,6 @@
 //! One bash in a directory of its own, as a checkout after its build, that runs block after block.
 
-use crate::server::{PATIENCE, binary};
+use crate::{build::Build, server::PATIENCE};
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -44,7 +44,7 @@ impl Shell {
     pub(super) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir_all(directory.path().join("target/release")).unwrap();
-        symlink(binary(), directory.path().join("target/release/advisor")).unwrap();
+        symlink(Build::usual().program, directory.path().join("target/release/advisor")).unwrap();
         let mut bash = Command::new("bash")
             .args(["--noprofile", "--norc"])
             .current_dir(directory.path())
