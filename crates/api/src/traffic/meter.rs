@@ -88,21 +88,23 @@ impl Meter {
         running.note(running.traffic.rates.replies.take(user, cost))
     }
 
-    /// A sign-in may be tried from the request's address: not too many were refused lately.
+    /// A sign-in, or a delivery, may be tried from the request's address: not too many were refused lately.
     pub(crate) fn check_sign_ins(&self) -> Result<(), Problem> {
         let Some(running) = &self.0 else { return Ok(()) };
         let Some(address) = running.address else { return Ok(()) };
-        match running.traffic.rates.refused_sign_ins.look(address) {
+        match running.refused().look(address) {
             Counted { refusal: None, .. } => Ok(()),
             refused => running.note(refused),
         }
     }
 
-    /// What became of a sign-in: a refused one is charged to its address.
+    /// What became of a sign-in or a delivery: a refused one is charged to its address.
     pub(crate) fn note_sign_in(&self, problem: &Problem) {
         if problem.status_code() == StatusCode::UNAUTHORIZED {
             // There was something left when it was looked at; what others have used since is used up all the same.
-            drop(self.at_address(|rates| &rates.refused_sign_ins, 1));
+            if let Some((running, address)) = self.0.as_ref().and_then(|running| Some((running, running.address?))) {
+                drop(running.note(running.refused().take(address, 1)));
+            }
         }
     }
 
@@ -137,6 +139,15 @@ impl Meter {
 }
 
 impl Running {
+    /// Who forges deliveries keeps nobody from signing in who shares their address, and the other way round.
+    fn refused(&self) -> &Counter {
+        let rates = &self.traffic.rates;
+        match self.class {
+            Class::Signed => &rates.refused_deliveries,
+            Class::Command | Class::Query | Class::Open => &rates.refused_sign_ins,
+        }
+    }
+
     fn note(&self, counted: Counted) -> Result<(), Problem> {
         if let Some(readings) = self.readings().as_mut() {
             readings.extend(counted.reading);

@@ -28,7 +28,7 @@ pub struct RateLimits {
     pub queries: Rate,
     /// Replies of models that one person asks for: they cost money.
     pub replies: Rate,
-    /// Sign-ins from one address that are refused.
+    /// Sign-ins from one address that are refused; as many webhooks are, and they are counted apart.
     pub refused_sign_ins: Rate,
     /// Requests from one address of whom is not signed in.
     pub anonymous: Rate,
@@ -64,6 +64,7 @@ pub(super) struct Rates {
     pub(super) queries: Counter,
     pub(super) replies: Counter,
     pub(super) refused_sign_ins: Counter,
+    pub(super) refused_deliveries: Counter,
     pub(super) anonymous: Counter,
 }
 
@@ -75,6 +76,7 @@ impl Rates {
             queries: counter("queries", limits.queries),
             replies: counter("replies", limits.replies),
             refused_sign_ins: counter("sign-ins", limits.refused_sign_ins),
+            refused_deliveries: counter("deliveries", limits.refused_sign_ins),
             anonymous: counter("anonymous", limits.anonymous),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    auth::test_issuer::NOW,
     test_api::{Answer, TestApi},
     test_talk::{ANA, BEN, KIM, LEO},
 };
@@ -88,6 +89,32 @@ async fn an_address_that_guesses_tokens_is_refused_unread_and_who_was_let_in_bef
 
     assert_eq!(api.ask_signed_out(me(HERE, &TestApi::token(ANA)), None).await.status, StatusCode::OK);
     assert_eq!(api.ask_signed_out(me(ELSEWHERE, &TestApi::token(BEN)), None).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn forged_webhooks_keep_nobody_from_signing_in_nor_guessed_tokens_a_webhook_from_coming() {
+    let mut api = limited(|limits| limits.rates.refused_sign_ins = SLOWLY).await;
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+    Arc::make_mut(&mut api.api.settings).clerk_webhook_secret = Some(secret);
+    let forged = async |place| {
+        let request = from(place, Request::post("/api/webhooks/clerk"))
+            .header("svix-id", "m1")
+            .header("svix-timestamp", NOW)
+            .header("svix-signature", format!("v1,{}", "A".repeat(43) + "="));
+        api.send(request.body("{}".into()).unwrap()).await.status
+    };
+    let me = async |place, token: &str| {
+        let request = from(place, Request::get("/api/me")).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        api.ask_signed_out(request, None).await.status
+    };
+    for expected in [StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS] {
+        assert_eq!(forged(HERE).await, expected);
+    }
+    assert_eq!(me(HERE, &TestApi::token(ANA)).await, StatusCode::OK, "somebody whom nobody has seen before");
+    for expected in [StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS] {
+        assert_eq!(me(ELSEWHERE, &TestApi::forged_token(ANA)).await, expected);
+    }
+    assert_eq!(forged(ELSEWHERE).await, StatusCode::UNAUTHORIZED, "it was looked at");
 }
 
 #[tokio::test]
