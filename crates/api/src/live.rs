@@ -15,7 +15,7 @@ pub(crate) mod hub;
 pub(crate) mod id;
 mod moves;
 pub(crate) mod public;
-mod query;
+pub(crate) mod query;
 pub(crate) mod replies;
 mod rows;
 pub(crate) mod socket;

@@ -13,6 +13,10 @@ use serde::Deserialize;
 /// Messages of a page when nothing else is said.
 pub(crate) const PAGE_MESSAGES_DEFAULT: usize = 50;
 
+/// Longest text of a query: it is kept, and said again with every row that changes. The longest id, written out byte
+/// for byte, fits.
+pub const QUERY_BYTES_MAX: usize = 2_048;
+
 /// A query that can be live: the same as its URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LiveQuery {
@@ -47,6 +51,9 @@ pub(crate) enum Audience {
 impl LiveQuery {
     /// The query of a path with its parameters; what is not live, or not there at all: 404.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+        if text.len() > QUERY_BYTES_MAX {
+            return Err(Problem::not_found());
+        }
         // Only a path is a query: a whole URL would name a server.
         let uri: Uri = text.parse().map_err(|_| Problem::not_found())?;
         if !text.starts_with('/') || uri.host().is_some() {
@@ -222,6 +229,9 @@ mod tests {
             let problem = LiveQuery::parse(text).unwrap_err();
             assert_eq!(problem.status_code(), StatusCode::NOT_FOUND, "{text}");
         }
+        let padded = |zeros| LiveQuery::parse(&format!("/api/conversations/c/messages?limit={}7", "0".repeat(zeros)));
+        assert_eq!(padded(2_000).unwrap(), messages("c", 7));
+        assert_eq!(padded(2_100).unwrap_err().status_code(), StatusCode::NOT_FOUND);
         let problem = LiveQuery::parse("/api/conversations/c1/messages?limit=101").unwrap_err();
         assert_eq!(problem.code(), Code::InvalidLimit);
     }

@@ -182,6 +182,7 @@ const STREAMS: &[Limit] = &[
     fixed("Most bytes that are handed to a connection at once.", || api::FRAME_BYTES_MAX.amount(), "bytes", "A larger event goes out in several frames."),
     fixed("How long a stream may outlast the token that it began with.", || api::BEYOND_TOKEN_MS.amount(), "ms", "`reset` with the reason `session`, and the stream ends."),
     fixed("Longest id of an event that is resumed from.", || api::EVENT_ID_BYTES_MAX.amount(), "bytes", "`reset` with the reason `query`, and everything anew."),
+    fixed("Longest text of a query that is live.", || api::QUERY_BYTES_MAX.amount(), "bytes", "404 `NOT_FOUND`"),
     fixed("Longest id that the client of a socket gives to a subscription.", || api::SUBSCRIPTION_ID_BYTES_MAX.amount(), "bytes", "`error` with `VALIDATION_ERROR`"),
     fixed("Bytes that wait for the client of a socket to read.", || api::SOCKET_WRITE_BUFFER_BYTES_MAX.amount(), "bytes", "It is not asked for more until there is room."),
     fixed("Over which time the frames of a socket's client are counted.", || api::SOCKET_FRAMES_WINDOW.amount(), "ms", "They are counted anew."),

@@ -28,11 +28,13 @@ impl Connection {
         self.onlooker.user_id.as_ref() == viewer.map(Viewer::user_id)
     }
 
-    /// The onlooker has a fresh token, which carries the stream further; the stream ends with its sign-in then.
+    /// The onlooker has a fresh token. The one that lasts longest carries the stream, which ends with its sign-in.
     pub(crate) fn renew(&mut self, viewer: &Viewer, sign_in: Watch) {
-        self.sign_in = Some(sign_in);
         self.onlooker.roles = viewer.person().roles;
-        self.expires_at = self.expires_at.max(Some(viewer.expires_at()));
+        let expires_at = Some(viewer.expires_at());
+        if expires_at >= self.expires_at {
+            (self.expires_at, self.sign_in) = (expires_at, Some(sign_in));
+        }
     }
 
     /// Adds a query: what it shows comes with the move that brings all others to where it is true.

@@ -133,6 +133,19 @@ async fn the_socket_of_a_revoked_session_ends_unless_a_token_of_another_one_carr
 }
 
 #[tokio::test]
+async fn what_a_socket_has_of_a_revoked_session_is_not_lent_to_a_token_that_ends_sooner() {
+    let test = TestApi::start().await;
+    let mut caller = Caller::connect(&test).await;
+    for (session, seconds) in [("sess_long", 3_600), ("sess_short", 60)] {
+        let claims = json!({"sub": "ana", "sid": session, "exp": test_seconds(&test) + seconds});
+        caller.say(&json!({"type": "authenticate", "token": token(claims)})).await;
+        caller.wait_for("authenticated").await;
+    }
+    test.api.revoked.revoke(Subject::Session("sess_long".to_owned())).await.unwrap();
+    assert_eq!(caller.end().await, (Some(json!({"type": "reset", "reason": "session"})), POLICY));
+}
+
+#[tokio::test]
 async fn on_shutdown_sockets_are_told_so() {
     let test = TestApi::start().await;
     let (silent, idle) = (Caller::connect(&test).await, Caller::of(&test, Some("ana")).await);
