@@ -1,5 +1,6 @@
 //! Users in step with Clerk: tokens of issuers that others wrote, webhooks, and sign-ins that end.
 
+mod crashes;
 mod deliveries;
 mod sign_ins;
 mod tokens;
