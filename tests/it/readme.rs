@@ -1,4 +1,4 @@
-//! The README's tours, and the pages on clients and on Clerk: every command runs, in its order and in one
+//! The README's tours, and the pages on live queries, their clients and Clerk: every command runs, in its order and in one
 //! shell, against the real binary, and prints what the page says that it prints.
 //!
 //! - A block `sh` is run; the block after it is its whole output, and without one it prints nothing.
@@ -32,6 +32,15 @@ fn every_command_of_the_page_on_clients_runs_and_prints_what_it_says() {
     let mut blocks = page("README.md");
     blocks.truncate(2);
     blocks.extend(page("docs/clients.md"));
+    tour(&blocks).unwrap();
+}
+
+/// So does the page on live queries.
+#[test]
+fn every_command_of_the_page_on_live_queries_runs_and_prints_what_it_says() {
+    let mut blocks = page("README.md");
+    blocks.truncate(2);
+    blocks.extend(page("docs/live.md"));
     tour(&blocks).unwrap();
 }
 
