@@ -11,6 +11,7 @@ mod after;
 mod bit_rot;
 mod checker;
 mod clock;
+mod consumption;
 mod descriptors;
 mod disk;
 mod fold;

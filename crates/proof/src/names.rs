@@ -76,6 +76,12 @@ named! {
         CheckpointAfterRows = "checkpoint_after_rows",
         /// What rows become depends on which events came together.
         RowsDependOnBatches = "rows_depend_on_batches",
+        /// One event is not applied: that at the place which `PROOF_POSITION` says.
+        EventDropped = "event_dropped",
+        /// That event is applied twice.
+        EventDoubled = "event_doubled",
+        /// That event is applied after the one that follows it.
+        EventsSwapped = "events_swapped",
         /// An event that can't be read is left out.
         UnreadableSkipped = "unreadable_skipped",
         /// A live query that moves leaves out a change now and then.

@@ -15,6 +15,8 @@ struct Death {
 static DEATH: LazyLock<Option<Death>> = LazyLock::new(|| variable("PROOF_KILL").map(|text| death(&text)));
 static MUTANT: LazyLock<Option<Mutant>> = LazyLock::new(|| variable("PROOF_MUTANT").map(|text| mutant(&text)));
 
+static POSITION: LazyLock<Option<u64>> = LazyLock::new(|| variable("PROOF_POSITION")?.parse().ok());
+
 /// The process has come to a place where it may be wanted dead.
 pub fn reached(point: Point) {
     if let Some(death) = &*DEATH
@@ -28,6 +30,11 @@ pub fn reached(point: Point) {
 /// Whether this fault is planted.
 pub fn is_planted(mutant: Mutant) -> bool {
     *MUTANT == Some(mutant)
+}
+
+/// The one place of the log at which some faults strike.
+pub fn position() -> Option<u64> {
+    *POSITION
 }
 
 /// At once, as the system would do it: nothing is flushed, nothing is dropped.

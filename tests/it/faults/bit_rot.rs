@@ -1,10 +1,10 @@
 //! One bit of an event turns on the disk: it is noticed, told, and never passed over.
 
+use super::consumption::remove_read_models;
 use crate::{build::Build, server::Server};
 use reqwest::Method;
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use std::fs;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_whose_bits_have_turned_is_named_and_never_skipped() {
@@ -19,12 +19,7 @@ pub(super) async fn trial(build: Build) {
     tokio::task::block_in_place(|| server.terminate());
     let position = broken["position"].as_u64().unwrap();
     turn_a_bit(&server, position);
-    for entry in fs::read_dir(server.data_dir()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_str().unwrap().starts_with("generation-") {
-            fs::remove_file(path).unwrap();
-        }
-    }
+    remove_read_models(&server.data_dir());
     tokio::task::block_in_place(|| server.start_again());
     let user = user.at(&server);
 

@@ -1,5 +1,6 @@
 //! Files that do not belong together, or are not whole: a start refuses them, or finds a log that once was.
 
+use super::consumption::remove_read_models;
 use crate::{
     build::Build,
     server::{PATIENCE, Server},
@@ -29,12 +30,7 @@ pub(super) async fn older_log(build: Build) {
     assert!(said.contains("ahead of the event log"), "an older log is taken: {said}");
 
     // What can be made again is made again.
-    for entry in fs::read_dir(server.data_dir()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_str().unwrap().starts_with("generation-") {
-            fs::remove_file(path).unwrap();
-        }
-    }
+    remove_read_models(&server.data_dir());
     tokio::task::block_in_place(|| server.start_again());
     let user = user.at(&server);
     let list = user.get("/api/conversations").await;

@@ -1,7 +1,7 @@
 //! Trials that can't fail prove nothing: each promise is broken on purpose, in a build that is made for it, and the
 //! trial of that promise must fail, for the reason that it should.
 
-use super::{bit_rot, kills, logs_apart, named_points, power_cuts, races, reads_own_writes, shutdown};
+use super::{bit_rot, consumption, kills, logs_apart, named_points, power_cuts, races, reads_own_writes, shutdown};
 use crate::build::Build;
 use advisor_proof::{Mutant, Point};
 use std::time::Duration;
@@ -31,6 +31,7 @@ async fn try_on(mutant: Mutant) {
         | Mutant::EndsRepeated
         | Mutant::PiecesGarbled
         | Mutant::WordsLogged => drop(kills::trial(build, 5).await),
+        Mutant::EventDropped | Mutant::EventDoubled | Mutant::EventsSwapped => consumption::trial(build).await,
         Mutant::UnreadableSkipped => bit_rot::trial(build).await,
         Mutant::MinPositionIgnored => reads_own_writes::trial(build).await,
         Mutant::EndsAtOnce => shutdown::trial(build).await,
@@ -52,6 +53,9 @@ fn expected(mutant: Mutant) -> &'static [&'static str] {
             &["the log does not say so", "replies have no end", "verify:"]
         }
         Mutant::CheckpointAfterRows => &["the log does not say so", "verify:"],
+        Mutant::EventDropped => &["kind: dropped, at the position 40"],
+        Mutant::EventDoubled => &["kind: doubled, at the position 40"],
+        Mutant::EventsSwapped => &["kind: swapped, at the position 40"],
         Mutant::UnreadableSkipped => &["was passed over"],
         Mutant::ChangesLeftOut | Mutant::NewsLost => &["a watcher has another state"],
         Mutant::MinPositionIgnored => &["an older state was shown", "the message is not there"],
@@ -105,6 +109,9 @@ caught! {
     a_checkpoint_before_its_rows_is_caught: CheckpointBeforeRows,
     a_checkpoint_after_its_rows_is_caught: CheckpointAfterRows,
     rows_that_depend_on_batches_are_caught: RowsDependOnBatches,
+    an_event_that_is_dropped_is_named: EventDropped,
+    an_event_that_is_doubled_is_named: EventDoubled,
+    an_event_that_is_swapped_is_named: EventsSwapped,
     an_event_that_is_passed_over_is_caught: UnreadableSkipped,
     a_change_that_is_left_out_is_caught: ChangesLeftOut,
     news_that_are_lost_are_caught: NewsLost,

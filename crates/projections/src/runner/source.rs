@@ -4,7 +4,7 @@ use super::RunnerError;
 use crate::projection::Fact;
 use advisor_eventlog::{Recorded, Subscription, SubscriptionEvent};
 use advisor_events::{Event, KeyStore, PersonKey, SealContext, UserId};
-use advisor_proof::{Mutant, is_planted};
+use advisor_proof::{Mutant, is_planted, position};
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
@@ -99,7 +99,9 @@ impl Source {
         if is_news {
             self.caught_up = CaughtUp::Told;
         }
-        Some(Batch { events: std::mem::take(&mut self.ready), is_caught_up: self.caught_up == CaughtUp::Told })
+        let mut events = std::mem::take(&mut self.ready);
+        misread(&mut events);
+        Some(Batch { events, is_caught_up: self.caught_up == CaughtUp::Told })
     }
 
     /// While the log is behind us, all that is ready; while we are behind it, a full batch.
@@ -129,6 +131,22 @@ impl Source {
                 },
             }
         }
+    }
+}
+
+/// What goes wrong with one event, in a build that is made to err.
+fn misread(events: &mut Vec<Ready>) {
+    let Some(place) = position() else { return };
+    let Some(index) = events.iter().position(|event| event.fact.position.0 == place) else { return };
+    if is_planted(Mutant::EventDropped) {
+        events.remove(index);
+    } else if is_planted(Mutant::EventDoubled) {
+        events.extend(events.get(index).cloned());
+        if let Some(rest) = events.get_mut(index..) {
+            rest.rotate_right(1);
+        }
+    } else if is_planted(Mutant::EventsSwapped) && index + 1 < events.len() {
+        events.swap(index, index + 1);
     }
 }
 
