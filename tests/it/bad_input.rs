@@ -1,6 +1,7 @@
 //! What clients should not send: every row of the table of errors, over real connections. Nothing of it
 //! makes a 5xx, every refusal is a problem with a request id, and none tells what the server is made of.
 
+mod away;
 mod canaries;
 mod collections;
 mod connections;

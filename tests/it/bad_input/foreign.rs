@@ -97,15 +97,15 @@ async fn a_foreign_advisor_in_an_own_conversation_is_none_and_leaves_no_event() 
 }
 
 /// What the owner has.
-struct Things {
-    conversation: String,
-    message: String,
+pub(super) struct Things {
+    pub(super) conversation: String,
+    pub(super) message: String,
     reply: String,
-    advisor: String,
+    pub(super) advisor: String,
 }
 
 impl Things {
-    async fn of(owner: &Client) -> Self {
+    pub(super) async fn of(owner: &Client) -> Self {
         let document = json!({"persona": {"name": "Kim Doe", "title": "Tester"}});
         let advisor = owner.command("CreateAdvisor", &document).await["result"]["advisorId"].clone();
         let body = json!({"messages": [{"role": "user", "content": "Mine"}], "advisorId": advisor});
