@@ -51,6 +51,7 @@ pub use crate::{
     measure::SUM_UP_EVERY,
     problem::RETRY_AFTER,
     rules::{EDITED_CHARS_MAX, MESSAGE_CHARS_MAX, TITLE_CHARS_MAX},
+    traffic::{ANSWER_FREE_BYTES, ANSWER_PIECE_BYTES, ANSWER_SAFE_FOR, BODY_FREE_BYTES},
     users::{END_WAIT as ERASURE_WAIT, LOOK_EVERY as ERASURE_LOOK_EVERY},
     webhooks::{
         news::{

@@ -257,6 +257,7 @@ fn parts(api: &Api, wire: Wire, viewer: Option<&Viewer>, watched: Vec<Watched>) 
         },
         expires_at: viewer.map(Viewer::expires_at),
         sign_in: viewer.map(|viewer| api.authenticator.watch(viewer.person())),
+        traffic: Arc::clone(&api.traffic),
         admission: api.live.admit(viewer.map(Viewer::user_id), limits)?,
         watched,
     })

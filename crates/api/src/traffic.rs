@@ -4,6 +4,7 @@
 //! What it was charged stands in its answer. Then it passes the gate of its class (`gate`).
 
 mod address;
+mod answers;
 mod buckets;
 mod gate;
 mod meter;
@@ -11,17 +12,21 @@ mod rates;
 
 pub(crate) use address::Address;
 pub use address::{Network, NoNetwork, Peer, TrustedProxies};
+pub use answers::{ANSWER_FREE_BYTES, ANSWER_PIECE_BYTES, ANSWER_SAFE_FOR};
 pub(crate) use buckets::Buckets;
+pub use gate::BODY_FREE_BYTES;
 pub use gate::GateLimits;
 pub(crate) use gate::{GateOf, Place, gated, with_command_id};
 pub use meter::Meter;
 pub(crate) use meter::{Class, meter, metered};
 pub use rates::{Rate, RateLimits};
 
+use crate::problem::Problem;
+use answers::Answers;
 use gate::Gate;
 use rates::Rates;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bounds of what is let in.
 #[derive(Clone, Debug)]
@@ -34,8 +39,12 @@ pub struct TrafficLimits {
     pub queries: GateLimits,
     /// Chats that wait for a reply at a time.
     pub chats: GateLimits,
-    /// Most bytes of bodies that are held at a time.
+    /// Most bytes of bodies, and of what is made of them, that are held at a time.
     pub bodies_bytes_max: usize,
+    /// Most bytes of answers that wait for their clients at a time.
+    pub answers_bytes_max: usize,
+    /// Most bytes of events of live streams that do so.
+    pub events_bytes_max: usize,
     /// Who is believed about where a request comes from.
     pub trusted_proxies: TrustedProxies,
 }
@@ -50,6 +59,8 @@ impl Default for TrafficLimits {
             queries: gate,
             chats: GateLimits { running_max: 1_024, waiting_max: 0, wait },
             bodies_bytes_max: 64 << 20,
+            answers_bytes_max: 64 << 20,
+            events_bytes_max: 64 << 20,
             trusted_proxies: TrustedProxies::default(),
         }
     }
@@ -63,6 +74,8 @@ pub struct Traffic {
     queries: Gate,
     chats: Gate,
     bodies: Arc<Semaphore>,
+    answers: Arc<Answers>,
+    events: Arc<Semaphore>,
     trusted_proxies: TrustedProxies,
 }
 
@@ -74,9 +87,17 @@ impl Traffic {
             commands: Gate::new("commands", limits.commands),
             queries: Gate::new("queries", limits.queries),
             chats: Gate::new("chats", limits.chats),
-            bodies: Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
+            bodies: room(limits.bodies_bytes_max),
+            answers: Arc::new(Answers::new(room(limits.answers_bytes_max))),
+            events: room(limits.events_bytes_max),
             trusted_proxies: limits.trusted_proxies,
         }
+    }
+
+    /// Room for so many bytes of events that wait for the client of a live stream.
+    pub(crate) fn hold_events(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let count = u32::try_from(bytes).map_err(|_| gate::overloaded("events"))?;
+        Arc::clone(&self.events).try_acquire_many_owned(count).map_err(|_| gate::overloaded("events"))
     }
 
     fn gate(&self, of: GateOf) -> &Gate {
@@ -86,6 +107,10 @@ impl Traffic {
             GateOf::Chats => &self.chats,
         }
     }
+}
+
+fn room(bytes_max: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS)))
 }
 
 #[cfg(test)]

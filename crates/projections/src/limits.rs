@@ -1,6 +1,7 @@
 //! Bounds that nobody sets, by the names under which the list of limits (`docs/limits.md`) takes them.
 
 pub use crate::{
+    messages::PAGE_BYTES_MAX as MESSAGES_BYTES_MAX,
     reader::STALLED_AFTER,
     runner::{
         PAUSE_MAX as RUNNER_PAUSE_MAX,

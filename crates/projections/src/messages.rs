@@ -9,6 +9,7 @@ use crate::{
     Changed, Query,
     changes::{changed_row, texts_of},
     conversations::ids_json,
+    query::Rest,
     store::{Row, RowError, Statement, Value},
     table::{Column, Concern, Table, TableRow},
 };
@@ -177,12 +178,15 @@ impl TableRow for MessageRow {
     }
 }
 
-/// The newest messages of a conversation of this person, at most `limit`.
+/// Most bytes of messages that are read at once, but for a single one that has more.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// The newest messages of a conversation of this person, at most `limit`, and fewer if they are long.
 pub fn newest(user: &UserId, conversation: &ConversationId, limit: u32) -> Query<MessagePage> {
     before(user, conversation, MAX_REVISION, limit)
 }
 
-/// The messages before the one with this `revision`, at most `limit`.
+/// The messages before the one with this `revision`, at most `limit`, and fewer if they are long.
 pub fn before(user: &UserId, conversation: &ConversationId, revision: u64, limit: u32) -> Query<MessagePage> {
     const SQL: &str = select!(
         "",
@@ -191,9 +195,10 @@ pub fn before(user: &UserId, conversation: &ConversationId, revision: u64, limit
     );
     // One more than asked for tells whether there are more.
     let params = vec![conversation.into(), user.into(), revision.into(), limit.saturating_add(1).into()];
-    Query::many(Statement::new(SQL, params), MessageRow::from_row).map(move |mut messages| {
+    let statement = Statement::new(SQL, params);
+    Query::many_within(PAGE_BYTES_MAX, statement, MessageRow::from_row).map(move |(mut messages, rest)| {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_more = messages.len() > limit;
+        let has_more = rest == Rest::LeftOut || messages.len() > limit;
         messages.truncate(limit);
         messages.reverse();
         MessagePage { messages, has_more }
@@ -218,14 +223,16 @@ pub fn first(conversation: &ConversationId, limit: u32) -> Query<Vec<MessageRow>
     Query::many(Statement::new(SQL, vec![conversation.into(), limit.into()]), MessageRow::from_row)
 }
 
-/// The last messages before the one with this `revision` (for workers), oldest first, at most `limit`.
+/// The last messages before the one with this `revision` (for workers), oldest first, at most `limit`, and fewer if
+/// they are long.
 pub fn history(conversation: &ConversationId, revision: u64, limit: u32) -> Query<Vec<MessageRow>> {
     const SQL: &str = select!(
         "",
         "FROM messages m WHERE m.conversation_id = $1 AND m.revision < $2 ORDER BY m.revision DESC LIMIT $3"
     );
     let params = vec![conversation.into(), revision.into(), limit.into()];
-    Query::many(Statement::new(SQL, params), MessageRow::from_row).map(|mut messages| {
+    let statement = Statement::new(SQL, params);
+    Query::many_within(PAGE_BYTES_MAX, statement, MessageRow::from_row).map(|(mut messages, _)| {
         messages.reverse();
         messages
     })
@@ -282,6 +289,26 @@ mod tests {
         assert_eq!((ids(&second.messages), second.has_more), (vec!["m1", "m2", "m3"], true));
         assert_eq!((ids(&third.messages), third.has_more), (vec!["m0"], false));
         assert!(!side.read(newest(&ana, &c, 7)).await.has_more);
+    }
+
+    #[tokio::test]
+    async fn pages_of_long_messages_are_shorter_and_join_as_well() {
+        let long = "é".repeat(PAGE_BYTES_MAX / 5);
+        let story = (0..5).fold(opened("this log").started("c", "ana"), |story, message| {
+            let id = format!("m{message}");
+            story.sent(AT, &id, &[]).edited(AT, &id, &long)
+        });
+        let (side, _) = told(&story).await;
+        let (ana, c) = (UserId::from("ana"), ConversationId::from("c"));
+
+        let first = side.read(newest(&ana, &c, 1_000)).await;
+        let second = side.read(before(&ana, &c, first.messages[0].revision, 1_000)).await;
+        let third = side.read(before(&ana, &c, second.messages[0].revision, 1_000)).await;
+
+        assert_eq!((ids(&first.messages), first.has_more), (vec!["m3", "m4"], true));
+        assert_eq!((ids(&second.messages), second.has_more), (vec!["m1", "m2"], true));
+        assert_eq!((ids(&third.messages), third.has_more), (vec!["m0"], false));
+        assert_eq!(ids(&side.read(history(&c, first.messages[1].revision, 200)).await), ["m2", "m3"]);
     }
 
     #[tokio::test]

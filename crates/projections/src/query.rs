@@ -78,6 +78,34 @@ impl<R: Send + 'static> Query<Vec<R>> {
     }
 }
 
+impl<R: Send + 'static> Query<(Vec<R>, Rest)> {
+    /// The same as [`Query::many`], of rows that have at most so many bytes of text together; at least one.
+    pub(crate) fn many_within(bytes_max: usize, statement: Statement, decode: fn(Row) -> Result<R, RowError>) -> Self {
+        Self {
+            statements: vec![statement.within(bytes_max)],
+            decode: Box::new(move |answers| {
+                let mut rows = answers.next()?;
+                let mut left = bytes_max;
+                let fitting = rows.iter().map_while(|row| {
+                    left = left.checked_sub(row.bytes())?;
+                    Some(())
+                });
+                let fitting = fitting.count().max(1);
+                let rest = if rows.len() > fitting { Rest::LeftOut } else { Rest::None };
+                rows.truncate(fitting);
+                Ok((rows.into_iter().map(decode).collect::<Result<_, _>>()?, rest))
+            }),
+        }
+    }
+}
+
+/// Whether rows were left out because of their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    LeftOut,
+    None,
+}
+
 impl<R: Send + 'static> Query<Option<R>> {
     /// One statement that gives one row or none.
     pub(crate) fn optional(statement: Statement, decode: fn(Row) -> Result<R, RowError>) -> Self {

@@ -27,12 +27,20 @@ pub struct Statement {
     pub sql: Cow<'static, str>,
     /// The value of `$1`, of `$2` …
     pub params: Vec<Value>,
+    /// Where the answer ends, whatever is left: with the first row, but the very first, that takes it beyond so many
+    /// bytes of text.
+    pub bytes_max: usize,
 }
 
 impl Statement {
     /// A statement with its parameters.
     pub fn new(sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> Self {
-        Self { sql: sql.into(), params }
+        Self { sql: sql.into(), params, bytes_max: usize::MAX }
+    }
+
+    /// The same, whose answer ends soon after so many bytes.
+    pub(crate) fn within(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
     }
 }
 
@@ -103,6 +111,16 @@ pub trait Store: Send + Sync {
 }
 
 impl Row {
+    /// How many bytes its texts have.
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes = self.0.iter().map(|value| match value {
+            Value::Text(text) => text.len(),
+            Value::Blob(bytes) => bytes.len(),
+            Value::Null | Value::Int(_) | Value::Real(_) => 0,
+        });
+        bytes.sum()
+    }
+
     /// The cells, to be taken from left to right.
     pub fn into_cells(self) -> Cells {
         Cells(self.0.into_iter())

@@ -190,6 +190,8 @@ fn traffic(settings: &Settings) -> Result<TrafficLimits, SettingsError> {
         queries: gate("queries_running_max", "queries_waiting_max")?,
         chats: GateLimits { running_max: count(settings, "chats_running_max")?, waiting_max: 0, wait },
         bodies_bytes_max: count(settings, "bodies_bytes_max")?,
+        answers_bytes_max: count(settings, "answers_bytes_max")?,
+        events_bytes_max: count(settings, "events_bytes_max")?,
         trusted_proxies: trusted_proxies(settings)?,
     })
 }

@@ -127,16 +127,20 @@ async fn read(
     let (head, body) = request.into_parts();
     check_headers(&head.headers, limits)?;
     let bytes = receive(&head, body, limits).await?;
-    parse(&bytes, "body", invalid)
+    let (value, count) = parse(&bytes, "body", invalid)?;
+    // It lives as long as the request, and may be larger than its text.
+    let room = Place::of(&head.extensions).hold(count * json::VALUE_BYTES);
+    room.map_err(|problem| with_command_id(problem, &head.headers))?;
+    Ok(value)
 }
 
 /// The JSON of a client's message on a socket.
 pub(crate) fn read_message(text: &str) -> Result<Value, Problem> {
-    parse(text.as_bytes(), "message", Problem::invalid_request)
+    parse(text.as_bytes(), "message", Problem::invalid_request).map(|(value, _)| value)
 }
 
-fn parse(bytes: &[u8], what: &str, invalid: impl FnOnce(Vec<Detail>) -> Problem) -> Result<Value, Problem> {
-    json::parse(bytes).map_err(|fault| match fault {
+fn parse(bytes: &[u8], what: &str, invalid: impl FnOnce(Vec<Detail>) -> Problem) -> Result<(Value, usize), Problem> {
+    json::parse_counting(bytes).map_err(|fault| match fault {
         JsonFault::Syntax { line, column } => Problem::new(
             Code::InvalidJson,
             format!("The {what} is no JSON that is taken here: line {line}, column {column}."),

@@ -29,8 +29,16 @@ pub enum JsonFault {
     Nul(String),
 }
 
+/// About what a value takes in memory, beside its text.
+pub const VALUE_BYTES: usize = 100;
+
 /// The value that the bytes stand for.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
+    parse_counting(bytes).map(|(value, _)| value)
+}
+
+/// The same, and how many values it is made of.
+pub fn parse_counting(bytes: &[u8]) -> Result<(Value, usize), JsonFault> {
     let text = std::str::from_utf8(bytes).map_err(|error| position(bytes, error.valid_up_to()))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let room = Cell::new(VALUES_MAX);
@@ -55,7 +63,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
     {
         return Err(JsonFault::Nul(pointer));
     }
-    Ok(value)
+    Ok((value, VALUES_MAX - room.get()))
 }
 
 /// One level of a JSON pointer.

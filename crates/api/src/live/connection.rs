@@ -9,18 +9,18 @@ mod queries;
 
 use super::{
     Fault,
-    frame::{Frame, Frames, ResetReason, Wire},
+    frame::{FRAME_BYTES_MAX, Frame, Frames, ResetReason, Wire},
     hub::{Admission, Followed, Hub},
     id::QuerySetHash,
     moves::{Onlooker, Watched},
     replies::{DeltaEvent, Heard, RunningReplies},
     view::Views,
 };
-use crate::auth::revoked::Watch;
+use crate::{auth::revoked::Watch, traffic::Traffic};
 use advisor_eventlog::Position;
 use advisor_events::{Clock, Timestamp};
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long a stream may outlast the token that it was authenticated with.
@@ -48,6 +48,8 @@ pub(crate) struct Beginning {
     /// Tells when the viewer's sign-in is revoked.
     pub(crate) sign_in: Option<Watch>,
     pub(crate) admission: Admission,
+    /// Has the room for what waits.
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) watched: Vec<Watched>,
 }
 
@@ -93,6 +95,9 @@ pub(crate) struct Connection {
     expires_at: Option<Timestamp>,
     sign_in: Option<Watch>,
     _admission: Admission,
+    traffic: Arc<Traffic>,
+    /// The room that what waits takes, if that is more than one frame.
+    room: Option<OwnedSemaphorePermit>,
     hash: QuerySetHash,
     watched: Vec<Watched>,
     followed: Followed,
@@ -157,6 +162,7 @@ impl Connection {
             expires_at,
             sign_in,
             admission,
+            traffic,
             watched,
         } = beginning;
         Self {
@@ -173,6 +179,8 @@ impl Connection {
             expires_at,
             sign_in,
             _admission: admission,
+            traffic,
+            room: None,
             watched,
             position: Position::START,
             replies: RunningReplies::default(),
@@ -206,13 +214,30 @@ impl Connection {
     /// The next frame, if there is one. Asked for when there is room for it.
     pub(crate) fn take(&mut self) -> Option<Frame> {
         let is_slow = self.handed_at.take().is_some_and(|handed| handed.elapsed() > self.slow_after);
-        if is_slow && self.phase == Phase::Running {
+        if self.phase == Phase::Running && (is_slow || !self.has_room()) {
             self.cut_off();
         }
         let frame = self.frames.pop()?;
+        if self.frames.is_empty() {
+            self.room = None;
+        }
         let now = Instant::now();
         (self.handed_at, self.sent_at) = (Some(now), now);
         Some(frame)
+    }
+
+    /// Takes room for what waits. One frame needs none: everybody can be told what is short.
+    fn has_room(&mut self) -> bool {
+        let (bytes, taken) = (self.frames.bytes(), self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if bytes <= FRAME_BYTES_MAX.max(taken) {
+            return true;
+        }
+        let Ok(room) = self.traffic.hold_events(bytes - taken) else { return false };
+        match &mut self.room {
+            Some(taken) => taken.merge(room),
+            none => *none = Some(room),
+        }
+        true
     }
 
     /// Why nothing more comes than the frames that are there.
@@ -223,7 +248,8 @@ impl Connection {
         }
     }
 
-    /// The client has not read for too long: what waits is not sent to it any more.
+    /// The client has not read for too long, or there is no room for what it should read: what waits is not sent to it
+    /// any more.
     fn cut_off(&mut self) {
         // In the middle of an event nothing else can be said; the client sees the stream end.
         if self.frames.drop_rest() {

@@ -125,6 +125,11 @@ impl Frames {
         self.waiting.is_empty()
     }
 
+    /// How many bytes wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.waiting.iter().map(|frame| frame.bytes.len()).sum()
+    }
+
     /// An event.
     pub(crate) fn event<T: Serialize>(
         &mut self,

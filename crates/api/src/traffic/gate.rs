@@ -19,6 +19,9 @@ use tokio::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
+/// Bytes of each body that take no room: what is short is taken however full it is.
+pub const BODY_FREE_BYTES: usize = 4 * 1024;
+
 /// How many requests of one class are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateLimits {
@@ -71,7 +74,7 @@ impl Gate {
     }
 }
 
-fn overloaded(class: &'static str) -> Problem {
+pub(super) fn overloaded(class: &'static str) -> Problem {
     metrics::counter!("advisor_overloaded_total", "class" => class).increment(1);
     Problem::new(Code::Overloaded, "There is more to do at the moment than can be done. Try again in a moment.")
 }
@@ -85,7 +88,14 @@ struct Held {
     traffic: Arc<Traffic>,
     gate: GateOf,
     running: Mutex<Option<OwnedSemaphorePermit>>,
-    body: Mutex<Option<OwnedSemaphorePermit>>,
+    body: Mutex<HeldBody>,
+}
+
+/// A body, and the room that it takes.
+#[derive(Debug, Default)]
+struct HeldBody {
+    bytes: usize,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Place {
@@ -110,13 +120,18 @@ impl Place {
         Ok(())
     }
 
-    /// Room for so many more bytes of the body.
+    /// Room for so many more bytes of the body, and of what is made of it.
     pub(crate) fn hold(&self, bytes: usize) -> Result<(), Problem> {
         let Some(held) = &self.0 else { return Ok(()) };
-        let count = u32::try_from(bytes).map_err(|_| overloaded("bodies"))?;
+        let mut body = lock(&held.body);
+        let total = body.bytes.saturating_add(bytes);
+        let taken = body.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = total.saturating_sub(BODY_FREE_BYTES).saturating_sub(taken);
+        let count = u32::try_from(wanted).map_err(|_| overloaded("bodies"))?;
         let room = Arc::clone(&held.traffic.bodies).try_acquire_many_owned(count).map_err(|_| overloaded("bodies"))?;
-        match &mut *lock(&held.body) {
-            Some(body) => body.merge(room),
+        body.bytes = total;
+        match &mut body.room {
+            Some(taken) => taken.merge(room),
             none => *none = Some(room),
         }
         Ok(())
@@ -138,6 +153,7 @@ pub(crate) fn gated<S: Clone + Send + Sync + 'static>(
 }
 
 async fn pass(State((traffic, gate)): State<(Arc<Traffic>, GateOf)>, mut request: Request, next: Next) -> Response {
+    let answers = Arc::clone(&traffic.answers);
     let place = Place(Some(Arc::new(Held { traffic, gate, running: Mutex::default(), body: Mutex::default() })));
     if let Err(problem) = place.enter().await {
         return with_command_id(problem, request.headers()).into_response();
@@ -145,7 +161,7 @@ async fn pass(State((traffic, gate)): State<(Arc<Traffic>, GateOf)>, mut request
     request.extensions_mut().insert(place.clone());
     let response = next.run(request).await;
     drop(place);
-    response
+    answers.hold(response).await
 }
 
 /// The command can be asked again by its key, if it has one.
@@ -204,9 +220,11 @@ mod tests {
     async fn bodies_share_their_room_and_give_it_back_when_they_are_answered() {
         let traffic = traffic(5, 10);
         let (one, other) = (place(&traffic), place(&traffic));
+        one.hold(BODY_FREE_BYTES + 4).unwrap();
         one.hold(4).unwrap();
-        one.hold(4).unwrap();
-        assert_eq!(other.hold(3).unwrap_err().code(), Code::Overloaded);
+        assert_eq!(other.hold(BODY_FREE_BYTES + 3).unwrap_err().code(), Code::Overloaded);
+        // What was refused takes nothing, and what is short needs nothing.
+        other.hold(BODY_FREE_BYTES).unwrap();
         other.hold(2).unwrap();
         drop(one);
         other.hold(8).unwrap();

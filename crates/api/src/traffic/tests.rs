@@ -191,15 +191,22 @@ async fn whose_body_is_slow_lets_others_pass() {
 
 #[tokio::test]
 async fn bodies_take_no_more_than_their_room() {
-    let api = limited(|limits| limits.bodies_bytes_max = 100).await;
-    let title = |length: usize| json!({"title": "x".repeat(length)});
-    let refused = api.command_as(ANA, "key-1", "StartConversation", title(150)).await;
+    let api = limited(|limits| limits.bodies_bytes_max = 300).await;
+    // Beyond what takes no room.
+    let title = |length: usize| json!({"title": "x".repeat(BODY_FREE_BYTES + length)});
+    let refused = api.command_as(ANA, "key-1", "StartConversation", title(350)).await;
     assert_eq!((refused.status, &refused.body["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("OVERLOADED")));
     assert_eq!(refused.headers[header::CONNECTION], "close");
     assert_eq!(refused.body["commandId"], json!("key-1"));
     for _ in 0..3 {
-        assert_eq!(api.command(ANA, "StartConversation", title(60)).await.status, StatusCode::OK, "it is given back");
+        let taken = api.command(ANA, "StartConversation", title(60)).await;
+        assert_eq!(taken.problem(), (422, "VALIDATION_ERROR"), "it is given back");
     }
+    // Values take more than their text: here 100 bytes each.
+    let values = |count: usize| json!({"title": "A title", "more": vec![0; count]});
+    let refused = api.post(ANA, "/api/conversations", values(45)).await;
+    assert_eq!((refused.status, &refused.body["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("OVERLOADED")));
+    assert_eq!(api.post(ANA, "/api/conversations", values(38)).await.status, StatusCode::OK);
 }
 
 /// Whoever is at the first address of the documentation's network, and whoever is at the second.

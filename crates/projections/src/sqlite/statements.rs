@@ -94,13 +94,18 @@ fn query(connection: &Connection, statement: &Statement) -> Result<Vec<Row>, Fai
     bind(&mut prepared, &places, &statement.params)?;
     let columns = prepared.column_count();
     let mut rows = prepared.raw_query();
-    let mut answer = Vec::new();
+    let (mut answer, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let mut values = Vec::with_capacity(columns);
         for column in 0..columns {
             values.push(value(row.get_ref(column)?)?);
         }
-        answer.push(Row(values));
+        let row = Row(values);
+        bytes += row.bytes();
+        answer.push(row);
+        if bytes > statement.bytes_max && answer.len() > 1 {
+            break;
+        }
     }
     Ok(answer)
 }

@@ -133,6 +133,7 @@ const REQUESTS: &[Limit] = &[
     fixed("Longest id of a conversation.", || api::CONVERSATION_ID_BYTES_MAX.amount(), "bytes", "400 `INVALID_ID`"),
     fixed("Most conversations in a list.", || api::CONVERSATIONS_LISTED_MAX.amount(), "conversations", "The newest ones are listed."),
     fixed("Most messages in a conversation's own answer.", || api::MESSAGES_SHOWN_MAX.amount(), "messages", "The newest ones, and `hasMore`."),
+    fixed("Most bytes of messages in a conversation's own answer, in a page of them, and in what a reply is made from, but for a single one that has more.", || projections::MESSAGES_BYTES_MAX.amount(), "bytes", "The newest ones, and `hasMore`; the page ends."),
     fixed("Largest page of messages.", || api::PAGE_LIMIT_MAX.amount(), "messages", "400 `INVALID_LIMIT`"),
     fixed("Longest cursor.", || api::CURSOR_BYTES_MAX.amount(), "bytes", "400 `INVALID_CURSOR`"),
     fixed("Events that the operators' routes read at once.", || api::ADMIN_PAGE_EVENTS.amount(), "events", "The next page is read when the client has taken this one."),
@@ -164,7 +165,13 @@ const OVERLOAD: &[Limit] = &[
     set("queries_waiting_max", "512", "queries", "Most queries that wait in line.", "503 `OVERLOADED` with `Retry-After`, at once."),
     set("overload_wait_ms", "250", "ms", "Longest wait in line, in milliseconds.", "503 `OVERLOADED` with `Retry-After`"),
     set("chats_running_max", "1024", "chats", "Most requests to `/api/chat` that wait for their reply.", "503 `OVERLOADED` with `Retry-After` and `commandId`, at once."),
-    set("bodies_bytes_max", "67108864", "bytes", "Most bytes of bodies of all requests together.", "503 `OVERLOADED` with `Retry-After` and `commandId`, and the connection is closed."),
+    set("bodies_bytes_max", "67108864", "bytes", "Most bytes of bodies of all requests together, and of the values that they are read into, at 100 bytes each.", "503 `OVERLOADED` with `Retry-After` and `commandId`, and the connection is closed."),
+    fixed("Bytes of each body that do not count.", || api::BODY_FREE_BYTES.amount(), "bytes", "More takes room."),
+    set("answers_bytes_max", "67108864", "bytes", "Most bytes of all answers together that wait for their clients to read them.", "Those that have waited longest are given up, and their connections closed; 503 `OVERLOADED` with `Retry-After` where all are new."),
+    fixed("An answer of so many bytes does not count.", || api::ANSWER_FREE_BYTES.amount(), "bytes", "A longer one takes room."),
+    fixed("What is handed to a connection at once of one that does.", || api::ANSWER_PIECE_BYTES.amount(), "bytes", "It is asked for the next piece when there is room."),
+    fixed("An answer is not given up for others before it has waited for so long.", || api::ANSWER_SAFE_FOR.amount(), "ms", "It may be."),
+    set("events_bytes_max", "67108864", "bytes", "Most bytes of events of all live streams that wait for their clients to read them; of each stream, one frame does not count.", "`reset` with the reason `slow`, and the stream ends."),
     fixed("A body that takes longer to come gives up its request's place among those that run.", || api::BODY_PROMPT.amount(), "ms", "The request waits in line again when its body is there."),
 ];
 

@@ -5,7 +5,11 @@ use super::{
     watcher::Watcher,
     world::{conversation, delete_user, message, public_advisor, revise},
 };
-use crate::{live::Hub, test_api::TestApi};
+use crate::{
+    live::Hub,
+    test_api::TestApi,
+    traffic::{Traffic, TrafficLimits},
+};
 use advisor_bus::{Bus, BusError, BusMessage, Listener, Topic};
 use advisor_projections::side::revocations::Subject;
 use async_trait::async_trait;
@@ -85,6 +89,29 @@ async fn a_client_that_does_not_read_is_cut_off() {
     assert_eq!(slow.end().await, "slow");
     let others = Watcher::of(&test, "ana", &["/api/conversations"]).await;
     drop(others);
+}
+
+#[tokio::test]
+async fn a_stream_that_there_is_no_room_for_is_cut_off_and_short_ones_go_on() {
+    let mut test = TestApi::start().await;
+    let id = conversation(&test, "ana").await;
+    for _ in 0..4 {
+        message(&test, "ana", &id, &"x".repeat(32_000)).await;
+    }
+    let query = format!("/api/conversations/{id}");
+    let room =
+        |events_bytes_max| Arc::new(Traffic::new(TrafficLimits { events_bytes_max, ..TrafficLimits::default() }));
+    test.api.traffic = room(100_000);
+    assert_eq!(Watcher::of(&test, "ana", &[&query]).await.end().await, "slow");
+    let mut short = Watcher::of(&test, "ana", &["/api/conversations"]).await;
+    short.next().await.unwrap();
+
+    // What was read takes no room any more.
+    test.api.traffic = room(200_000);
+    let (mut first, mut second) =
+        (Watcher::of(&test, "ana", &[&query]).await, Watcher::of(&test, "ana", &[&query]).await);
+    first.agree(&test, "ana").await;
+    second.agree(&test, "ana").await;
 }
 
 #[tokio::test]
