@@ -1,8 +1,11 @@
 //! What happens when a limit is reached, seen from outside.
 
 use crate::server::{Client, Server};
+use futures::{SinkExt, StreamExt};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{client_async, tungstenite::Message};
 
 /// Nobody listens on the discard port of this machine.
 const NOBODY: &str = "http://127.0.0.1:9/v1";
@@ -23,6 +26,27 @@ async fn a_model_provider_that_fails_again_and_again_is_left_alone_and_operators
     assert!(provider["detail"].as_str().unwrap().contains("is left alone"), "{provider}");
     let metrics = reqwest::get(format!("{}/metrics", server.admin_url)).await.unwrap().text().await.unwrap();
     assert!(metrics.contains(r#"advisor_model_provider_standing{provider="127.0.0.1"} 2"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_socket_and_each_of_its_subscriptions_are_queries_of_its_person() {
+    let server = Server::start_with(&[("ADVISOR_QUERIES_PER_MINUTE", "1"), ("ADVISOR_QUERIES_BURST", "2")]);
+    let client = server.client("user_1", &[]);
+    let address = client.url.trim_start_matches("http://");
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut socket, _) = client_async(format!("ws://{address}/api/live"), stream).await.unwrap();
+    let mut said = Vec::new();
+    for message in [
+        json!({"type": "authenticate", "token": client.token}),
+        json!({"type": "subscribe", "id": "me", "query": "/api/me"}),
+        json!({"type": "subscribe", "id": "list", "query": "/api/conversations"}),
+    ] {
+        socket.send(Message::text(message.to_string())).await.unwrap();
+        let answer: Value = serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
+        said.push((answer["type"].clone(), answer["code"].clone()));
+    }
+    let refused = (json!("error"), json!("RATE_LIMITED"));
+    assert_eq!(said, [(json!("authenticated"), Value::Null), (json!("snapshot"), Value::Null), refused]);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod docs_page;
 mod erasure;
 mod faults;
 mod faulty_model;
+mod floods;
 mod links;
 mod live_client;
 mod main_job;
