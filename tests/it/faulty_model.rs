@@ -130,7 +130,9 @@ impl FaultyModel {
         let (state, changed) = &*self.state;
         let find = |state: &State| state.noted.iter().find(|(_, noted)| noted == wanted).map(|(at, _)| *at);
         let waiting = changed.wait_timeout_while(state.lock().unwrap(), crate::server::PATIENCE, |s| find(s).is_none());
-        find(&waiting.unwrap().0).unwrap_or_else(|| panic!("waited in vain for {wanted:?}: {:?}", self.noted()))
+        // The lock is given back before it is taken again to say what happened instead.
+        let found = find(&waiting.unwrap().0);
+        found.unwrap_or_else(|| panic!("waited in vain for {wanted:?}: {:?}", self.noted()))
     }
 }
 
