@@ -16,7 +16,9 @@ use crate::{
     master_key::{self, KEYS_FILE},
     system_clock::SystemClock,
 };
-use advisor_api::{Api, LiveHub, Settings, auth::revoked::Revoked, extract::CursorKey, measure, traffic::Traffic};
+use advisor_api::{
+    Api, LiveHub, Parts, Settings, auth::revoked::Revoked, extract::CursorKey, measure, traffic::Traffic,
+};
 use advisor_bus::{Bus, InProcessBus};
 use advisor_commands::Commands;
 use advisor_eventlog::{EventLog, SqliteLog};
@@ -157,7 +159,7 @@ async fn serve(config: &Config) -> Result<()> {
     running.listeners.spawn(Arc::clone(&live).run(running.stopping.clone()));
     let revoked = Revoked::load(side.revocations().clone(), Arc::clone(&clock)).await?;
     running.listeners.spawn(Arc::clone(&revoked).follow(running.stopping.clone()));
-    let api = Api {
+    let api = Api::from(Parts {
         live,
         commands: Arc::clone(&commands),
         reader: reader.clone(),
@@ -171,9 +173,9 @@ async fn serve(config: &Config) -> Result<()> {
         settings: Arc::new(settings(config, &master_key)?),
         checks: checks::all(&log, &reader, &models),
         shutdown: running.stopping.clone(),
-    };
+    });
     workers::start(config, &api, models, &running);
-    running.listen(config, &api, keys, measurements).await?;
+    running.listen(config, &api, keys, measurements)?;
     end::signal().await?;
     running.end().await
 }

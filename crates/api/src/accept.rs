@@ -11,7 +11,11 @@ pub use takeover::Takeover;
 
 pub use crowd::AddressLimits;
 
-use crate::{layers, problem::Problem, traffic::Peer};
+use crate::{
+    layers,
+    problem::Problem,
+    traffic::{Peer, Shed},
+};
 use axum::{Extension, Router, body::Body};
 use crowd::Crowd;
 use futures::future::BoxFuture;
@@ -24,7 +28,7 @@ use stall::StallTimeout;
 use std::{
     convert::Infallible,
     io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     sync::{
         Arc,
@@ -34,7 +38,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -45,6 +49,8 @@ pub const CONNECTION_BUFFER_BYTES_MAX: usize = 128 * 1024;
 /// A client that acknowledges nothing for so long is gone, whoever did not say so: a heartbeat finds out.
 #[cfg(target_os = "linux")]
 pub const SILENT_CLIENT_TIMEOUT_MS: u32 = 25_000;
+/// Connections that have come and wait to be accepted: many come at once when a server is back.
+pub const BACKLOG_MAX: u32 = 4_096;
 /// Longest wait before the next attempt to accept after one that failed.
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 const BACK_OFF_MIN: Duration = Duration::from_millis(5);
@@ -83,13 +89,38 @@ impl Default for AcceptLimits {
 ///
 /// On shutdown no connection is accepted any more, each is closed after the answer that it is giving, and
 /// streams and sockets are expected to end by themselves. Who is in a hurry drops the future.
-pub async fn serve_tcp(listener: TcpListener, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
-    serve(listener, router, limits, shutdown).await;
+pub async fn serve_tcp(
+    listener: TcpListener,
+    front: impl Into<Front>,
+    limits: AcceptLimits,
+    shutdown: CancellationToken,
+) {
+    serve(listener, front.into(), limits, shutdown).await;
 }
 
 /// The same over a socket in the file system.
 pub async fn serve_unix(listener: UnixListener, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
-    serve(listener, router, limits, shutdown).await;
+    serve(listener, router.into(), limits, shutdown).await;
+}
+
+/// What answers requests.
+#[derive(Clone)]
+pub struct Front {
+    router: Router,
+    shed: Option<Shed>,
+}
+
+impl From<Router> for Front {
+    fn from(router: Router) -> Self {
+        Self { router, shed: None }
+    }
+}
+
+impl Front {
+    /// This router, and before it what refuses when there is too much.
+    pub(crate) fn shedding(router: Router, shed: Shed) -> Self {
+        Self { router, shed: Some(shed) }
+    }
 }
 
 /// Where connections come from.
@@ -121,6 +152,15 @@ impl Listen for UnixListener {
     }
 }
 
+/// A listener at `address`. Beyond its backlog the system drops who comes, to try again a second later.
+pub fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The address can be taken again right after an end.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG_MAX)
+}
+
 /// A socket at `path`, for its owner alone; one that a dead process left there is replaced.
 pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt;
@@ -133,10 +173,10 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve(listener: impl Listen, router: Router, limits: AcceptLimits, shutdown: CancellationToken) {
+async fn serve(listener: impl Listen, front: Front, limits: AcceptLimits, shutdown: CancellationToken) {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
-    let doors = Doors::new(router);
+    let doors = Doors::new(front);
     let crowd = Crowd::new(limits.of_address.clone());
     let mut back_off = BACK_OFF_MIN;
     loop {
@@ -192,7 +232,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Where a request goes.
 #[derive(Clone)]
 struct Doors {
-    router: Router,
+    front: Front,
     /// Answers what has no head that could be taken.
     refusing: Router,
     /// The address at the other end of the connection.
@@ -200,12 +240,16 @@ struct Doors {
 }
 
 impl Doors {
-    fn new(router: Router) -> Self {
-        Self { router, refusing: layers::observed(Router::new().fallback(refuse_head)), peer: None }
+    fn new(front: Front) -> Self {
+        Self { front, refusing: layers::observed(Router::new().fallback(refuse_head)), peer: None }
     }
 
     /// The answer to a request; to the last one of a connection, one that closes it.
     async fn answer(self, mut request: Request<Incoming>, last: Option<Last>) -> Response<Body> {
+        let refused = self.front.shed.as_ref().filter(|_| last.is_none()).and_then(|shed| shed.refuse(&request));
+        if let Some(refused) = refused {
+            return refused;
+        }
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(Peer(peer));
         }
@@ -214,7 +258,7 @@ impl Doors {
                 request.extensions_mut().insert(fault);
                 self.refusing
             }
-            Some(Last::Unmeasured) | None => self.router,
+            Some(Last::Unmeasured) | None => self.front.router,
         };
         let Ok(mut response) = router.oneshot(request.map(Body::new)).await;
         if last.is_some() && response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -127,7 +127,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
 }
 
 /// A client's own id is kept when it is short and plain: it stands in logs.
-fn request_id(headers: &HeaderMap) -> String {
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
     let plain = |id: &str| {
         !id.is_empty()
             && id.len() <= REQUEST_ID_BYTES_MAX
@@ -139,7 +139,8 @@ fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
-fn complete(headers: &mut HeaderMap, request_id: &str) {
+/// The headers that every answer has.
+pub(crate) fn complete(headers: &mut HeaderMap, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
     }

@@ -59,15 +59,19 @@ use events::LogAccess;
 use extract::CursorKey;
 use measure::Measurements;
 use settings::BodyLimits;
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 use tokio_util::sync::CancellationToken;
-use traffic::{Class, GateOf, Traffic, gated, meter, metered};
+use traffic::{Class, GateOf, Shed, Traffic, gated, meter, metered};
 use utoipa_axum::router::OpenApiRouter;
 use verification::Verifier;
 
-/// Everything that handlers need. Cloning is cheap.
+/// Everything that handlers need. Each layer of each request clones it: that is one count up.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Parts>);
+
+/// What an API is made of.
+#[derive(Clone)]
+pub struct Parts {
     /// Commands, which change things.
     pub commands: Arc<Commands>,
     /// The read models.
@@ -96,6 +100,28 @@ pub struct Api {
     pub shutdown: CancellationToken,
 }
 
+impl From<Parts> for Api {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Tests put other parts in.
+#[cfg(test)]
+impl std::ops::DerefMut for Api {
+    fn deref_mut(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
 impl FromRef<Api> for Arc<Authenticator> {
     fn from_ref(api: &Api) -> Self {
         Arc::clone(&api.authenticator)
@@ -120,6 +146,11 @@ pub fn router(api: &Api) -> Router {
     let metered = from_fn_with_state((Arc::clone(&api.traffic), Class::Open), meter);
     let router = router.route("/openapi.json", openapi::shown(document).layer(metered));
     layers::surround(router.with_state(api.clone()), &api.settings)
+}
+
+/// The same as it stands behind the public listener: what would be refused anyway does not come as far as its routes.
+pub fn front(api: &Api) -> accept::Front {
+    accept::Front::shedding(router(api), Shed::new(&api.traffic))
 }
 
 /// The operators' listener: health, metrics, the log's events, erasing people, verifying.

@@ -1,7 +1,7 @@
 //! The whole API for tests: a log in memory, read models in a directory of their own, a runner beside it.
 
 use crate::{
-    Api, Check, LiveHub, Settings,
+    Api, Check, LiveHub, Parts, Settings,
     auth::test_issuer::{ATTACKER, CLERK, NOW, TestClock, claims_with, issuer},
     auth::{
         Authenticator, RememberLimits,
@@ -104,7 +104,7 @@ impl TestApi {
         let authenticator = Authenticator::new(vec![issuer], people, revocations, clock_too, RememberLimits::default());
         let mut settings = Settings::new(CursorKey::from_bytes([9; 32]), vec!["https://app.example.com".to_owned()]);
         settings.position_wait = Duration::from_millis(500);
-        let api = Api {
+        let api = Parts {
             commands,
             reader,
             side,
@@ -120,7 +120,7 @@ impl TestApi {
             shutdown: CancellationToken::new(),
         };
         Self {
-            api,
+            api: api.into(),
             clock,
             log: test_log,
             keys,

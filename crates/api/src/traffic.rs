@@ -9,6 +9,7 @@ mod buckets;
 mod gate;
 mod meter;
 mod rates;
+mod shed;
 
 pub(crate) use address::Address;
 pub use address::{Network, NoNetwork, Peer, TrustedProxies};
@@ -20,6 +21,7 @@ pub(crate) use gate::{GateOf, Place, gated, with_command_id};
 pub use meter::Meter;
 pub(crate) use meter::{Class, meter, metered};
 pub use rates::{Rate, RateLimits};
+pub(crate) use shed::Shed;
 
 use crate::problem::Problem;
 use answers::Answers;
@@ -51,8 +53,8 @@ pub struct TrafficLimits {
 
 impl Default for TrafficLimits {
     fn default() -> Self {
-        let wait = Duration::from_millis(250);
-        let gate = GateLimits { running_max: 256, waiting_max: 512, wait };
+        let wait = Duration::from_millis(50);
+        let gate = GateLimits { running_max: 256, waiting_max: 256, wait };
         Self {
             rates: RateLimits::default(),
             commands: gate,

@@ -11,15 +11,15 @@ use tokio::{net::TcpListener, sync::Semaphore};
 
 impl Running {
     /// Binds everything, starts to serve, and says where.
-    pub(super) async fn listen(
+    pub(super) fn listen(
         &self,
         config: &Config,
         api: &Api,
         keys: Arc<dyn KeyStore>,
         measurements: Measurements,
     ) -> Result<()> {
-        let public = bind(config.listen).await?;
-        let admin = bind(config.admin_listen).await?;
+        let public = bind(config.listen)?;
+        let admin = bind(config.admin_listen)?;
         let socket = config.data_dir.join(ADMIN_SOCKET);
         let local = accept::bind_unix(&socket).with_context(|| format!("{} can't be bound", socket.display()))?;
         let (address, admin_address) = (public.local_addr()?, admin.local_addr()?);
@@ -35,7 +35,7 @@ impl Running {
         let admin_router = advisor_api::admin_router(api, measurements, access);
         let local_router = admin_router.clone().layer(Extension(LocalOperator));
         let stopping = || self.stopping.clone();
-        self.listeners.spawn(accept::serve_tcp(public, advisor_api::router(api), limits, stopping()));
+        self.listeners.spawn(accept::serve_tcp(public, advisor_api::front(api), limits, stopping()));
         self.listeners.spawn(accept::serve_tcp(admin, admin_router, admin_limits.clone(), stopping()));
         self.listeners.spawn(accept::serve_unix(local, local_router, admin_limits, stopping()));
 
@@ -45,8 +45,8 @@ impl Running {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{address} can't be listened on"))
+fn bind(address: SocketAddr) -> Result<TcpListener> {
+    accept::bind_tcp(address).with_context(|| format!("{address} can't be listened on"))
 }
 
 /// What a newcomer can try now.

@@ -52,7 +52,7 @@ fn whatever_comes_on_a_connection_every_answer_has_an_id() {
 async fn exchange(router: &Router, request: &[u8], cuts: &[u8]) -> Vec<String> {
     let (client, server) = tokio::io::duplex(1 << 20);
     let (mut read, mut write) = tokio::io::split(client);
-    let doors = Doors::new(router.clone());
+    let doors = Doors::new(router.clone().into());
     let serving = connection(server, doors, AcceptLimits::default(), CancellationToken::new());
     let writing = async {
         let mut rest = request;

@@ -271,7 +271,7 @@ impl Server {
 
     /// All of 127.0.0.0/8 is this machine.
     async fn connect_from(&self, place: &str) -> TcpStream {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(place.parse().unwrap(), 0)).unwrap();
         socket.connect(self.address).await.unwrap()
     }

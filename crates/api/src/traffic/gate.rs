@@ -69,7 +69,12 @@ impl Gate {
         }
     }
 
-    fn overloaded(&self) -> Problem {
+    /// Whether nobody is let in, not even to wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.running.available_permits() == 0 && self.waiting.available_permits() == 0
+    }
+
+    pub(super) fn overloaded(&self) -> Problem {
         overloaded(self.class)
     }
 }

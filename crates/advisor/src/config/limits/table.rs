@@ -96,6 +96,7 @@ pub(crate) const SECTIONS: &[Section] = &[
 #[rustfmt::skip]
 const CONNECTIONS: &[Limit] = &[
     set("connections_max", "16384", "connections", "Most open connections of the API listener.", "More wait in the system's queue until one ends."),
+    fixed("Connections that have come and wait to be accepted, as far as the system allows (`net.core.somaxconn`).", || api::BACKLOG_MAX.amount(), "connections", "The client's system tries again after a second."),
     set("connections_per_address_max", "12288", "connections", "Most open connections from one address; IPv6 addresses count by their /64. Trusted proxies are not limited.", "The new connection is closed."),
     set("connections_per_address_per_minute", "60000", "a minute", "New connections from one address, in the long run; 0 counts none.", "The new connection is closed."),
     set("connections_per_address_burst", "12288", "connections", "New connections from one address at once.", "The new connection is closed."),
@@ -160,10 +161,10 @@ const RATES: &[Limit] = &[
 #[rustfmt::skip]
 const OVERLOAD: &[Limit] = &[
     set("commands_running_max", "256", "commands", "Most commands that run at a time.", "More wait in line."),
-    set("commands_waiting_max", "512", "commands", "Most commands that wait in line.", "503 `OVERLOADED` with `Retry-After` and `commandId`, at once."),
+    set("commands_waiting_max", "256", "commands", "Most commands that wait in line.", "503 `OVERLOADED` with `Retry-After` and `commandId`, at once."),
     set("queries_running_max", "256", "queries", "Most queries that run at a time; live streams count until they begin.", "More wait in line."),
-    set("queries_waiting_max", "512", "queries", "Most queries that wait in line.", "503 `OVERLOADED` with `Retry-After`, at once."),
-    set("overload_wait_ms", "250", "ms", "Longest wait in line, in milliseconds.", "503 `OVERLOADED` with `Retry-After`"),
+    set("queries_waiting_max", "256", "queries", "Most queries that wait in line.", "503 `OVERLOADED` with `Retry-After`, at once."),
+    set("overload_wait_ms", "50", "ms", "Longest wait in line, in milliseconds.", "503 `OVERLOADED` with `Retry-After`"),
     set("chats_running_max", "1024", "chats", "Most requests to `/api/chat` that wait for their reply.", "503 `OVERLOADED` with `Retry-After` and `commandId`, at once."),
     set("bodies_bytes_max", "67108864", "bytes", "Most bytes of bodies of all requests together, and of the values that they are read into, at 100 bytes each.", "503 `OVERLOADED` with `Retry-After` and `commandId`, and the connection is closed."),
     fixed("Bytes of each body that do not count.", || api::BODY_FREE_BYTES.amount(), "bytes", "More takes room."),
