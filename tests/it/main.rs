@@ -25,6 +25,7 @@ mod faulty_model;
 mod floods;
 mod links;
 mod live_client;
+mod load;
 mod main_job;
 mod markdown;
 mod model_faults;
