@@ -82,23 +82,26 @@ impl Generations {
 impl Generation {
     /// Opens a generation's file, and makes it if it is not there.
     pub async fn open(number: u64, options: SqliteOptions) -> Result<Self, StoreError> {
-        let tables = all().into_iter().flat_map(|projection| projection.table().create());
-        let others =
-            changes::CREATE.into_iter().chain([checkpoint::CREATE]).chain(consumption::CREATE).map(str::to_owned);
         let directory = options.path.parent().map(Path::to_owned);
-        let store = SqliteStore::open(options, tables.chain(others).collect()).await?;
-        Self::at(directory, number, Arc::new(store)).await
+        let store = SqliteStore::open(options, create()).await?;
+        Self::at(directory, number, Arc::new(store), Vec::new()).await
     }
 
-    /// A generation in a store whose tables are there.
-    #[cfg(test)]
-    pub(crate) async fn over(number: u64, store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        Self::at(None, number, store).await
+    /// A generation in a store of another kind; its tables are made if they are not there.
+    pub async fn over(number: u64, store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        let tables = create().into_iter().map(|sql| Write::Run(Statement::new(sql, vec![]))).collect();
+        Self::at(None, number, store, tables).await
     }
 
-    async fn at(directory: Option<PathBuf>, number: u64, store: Arc<dyn Store>) -> Result<Self, StoreError> {
+    async fn at(
+        directory: Option<PathBuf>,
+        number: u64,
+        store: Arc<dyn Store>,
+        mut steps: Vec<Write>,
+    ) -> Result<Self, StoreError> {
         let begin = Statement::new(checkpoint::BEGIN, vec![number.into(), projection::layout().into()]);
-        store.write(vec![Write::Run(begin)]).await?;
+        steps.push(Write::Run(begin));
+        store.write(steps).await?;
         let position = checkpoint::load(store.as_ref()).await?.position;
         let progress = watch::Sender::new(Progress { generation: number, position, state: State::CatchingUp });
         Ok(Self(Arc::new(Inner {
@@ -148,6 +151,13 @@ impl Generation {
         let row = answers.into_iter().flatten().next();
         Ok(row.map_or_else(|| Ok(String::new()), |row| row.into_cells().text())?)
     }
+}
+
+/// What makes the tables and indexes of a generation.
+fn create() -> Vec<String> {
+    let tables = all().into_iter().flat_map(|projection| projection.table().create());
+    let others = changes::CREATE.into_iter().chain([checkpoint::CREATE]).chain(consumption::CREATE).map(str::to_owned);
+    tables.chain(others).collect()
 }
 
 /// All rows of all projections in one canonical form: equal bytes mean equal read models.

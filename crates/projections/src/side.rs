@@ -20,6 +20,9 @@ use std::{path::Path, sync::Arc};
 const CREATE_POINTER: &str =
     "CREATE TABLE IF NOT EXISTS live_generation (id BIGINT NOT NULL PRIMARY KEY, number BIGINT NOT NULL)";
 const POINTER: &str = "SELECT number FROM live_generation WHERE id = 1";
+/// What makes the tables of the side store itself.
+const OWN: [&str; 5] =
+    [CREATE_POINTER, drafts::CREATE, erasures::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
 const SET_POINTER: &str = "INSERT INTO live_generation (id, number) VALUES (1, $1)
     ON CONFLICT (id) DO UPDATE SET number = excluded.number";
 
@@ -36,11 +39,19 @@ pub struct SideStore {
 impl SideStore {
     /// Opens the side store's file, and makes it if it is not there.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let setup = [CREATE_POINTER, drafts::CREATE, erasures::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
         let options = SqliteOptions { readers: 2, cache_kib: 16 * 1_024, ..SqliteOptions::at(path) };
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options, setup.map(str::to_owned).to_vec()).await?);
+        Ok(Self::of(Arc::new(SqliteStore::open(options, OWN.map(str::to_owned).to_vec()).await?)))
+    }
+
+    /// A side store in a store of another kind; its tables are made if they are not there.
+    pub async fn over(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        store.write(OWN.map(|sql| Write::Run(Statement::new(sql, vec![]))).to_vec()).await?;
+        Ok(Self::of(store))
+    }
+
+    fn of(store: Arc<dyn Store>) -> Self {
         let (drafts, erasures) = (Drafts::new(Arc::clone(&store)), Erasures::new(Arc::clone(&store)));
-        Ok(Self { drafts, erasures, revocations: Revocations::new(Arc::clone(&store)), store })
+        Self { drafts, erasures, revocations: Revocations::new(Arc::clone(&store)), store }
     }
 
     /// The drafts of running replies.
