@@ -185,6 +185,7 @@ impl Runner {
                 pause = PAUSE;
             }
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return Ok(()),
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
             }

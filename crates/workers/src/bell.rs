@@ -38,6 +38,7 @@ impl Bell {
         let until = self.looked_at + self.every;
         let projections = self.projections;
         tokio::select! {
+            biased;
             () = sleep_until(until) => return,
             () = ring(self.listener.as_mut(), projections) => {}
         }

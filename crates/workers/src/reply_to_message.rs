@@ -148,6 +148,7 @@ impl Worker {
             bell.listen().await;
             self.look().await;
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => {}
                 () = bell.rung() => {}
                 Some((reply_id, outcome)) = self.reports.recv() => self.known.note(reply_id, outcome),

@@ -75,14 +75,16 @@ impl Hub {
             if listener.is_none() {
                 listener = self.listen().await;
             }
+            // The look first: it is due now and then, and a bus that is never silent must not put it off.
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
+                _ = looks.tick() => self.look(&mut seen).await,
                 heard = hear(listener.as_mut()) => match heard {
                     Some(BusMessage::Changes(changes)) => self.heard(&changes).await,
                     Some(BusMessage::Delta(_)) => {}
                     None => self.catch_up().await,
                 },
-                _ = looks.tick() => self.look(&mut seen).await,
             }
         }
     }

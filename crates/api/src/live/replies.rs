@@ -136,6 +136,7 @@ impl RunningReplies {
             return Heard::DraftDue;
         }
         tokio::select! {
+            biased;
             Some((reply_id, message)) = self.listeners.next() => match message {
                 Some(BusMessage::Delta(delta)) => Heard::Delta(delta),
                 Some(BusMessage::Changes(_)) | None => Heard::Lost(reply_id),

@@ -10,7 +10,7 @@ use advisor_projections::{Draft, Drafts, StoreError};
 use advisor_proof::{Point, reached};
 use async_trait::async_trait;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -95,7 +95,8 @@ pub(crate) struct Beats {
     store: Arc<dyn DraftStore>,
     clock: Arc<dyn Clock>,
     options: BeatOptions,
-    entries: Mutex<HashMap<ReplyId, Entry>>,
+    /// In their order, so that what happens to several of them happens the same way every time.
+    entries: Mutex<BTreeMap<ReplyId, Entry>>,
 }
 
 struct Entry {
@@ -111,7 +112,7 @@ struct Entry {
 
 impl Beats {
     pub(crate) fn new(store: Arc<dyn DraftStore>, clock: Arc<dyn Clock>, options: BeatOptions) -> Self {
-        Self { store, clock, options, entries: Mutex::new(HashMap::new()) }
+        Self { store, clock, options, entries: Mutex::new(BTreeMap::new()) }
     }
 
     /// Begins to beat for an attempt, in the place of an earlier one; `lost` is cancelled when that fails for too long.
@@ -227,7 +228,7 @@ impl Beats {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ReplyId, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ReplyId, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ use advisor_eventlog::Position;
 use advisor_events::{ConversationId, MessageId, ReplyId};
 use advisor_projections::{Draft, replies::ReplyRow};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::atomic::Ordering,
     time::Duration,
 };
@@ -28,7 +28,8 @@ const REST_LEFT: Duration = Duration::from_millis(100);
 /// What this process knows of replies between two looks.
 #[derive(Default)]
 pub(crate) struct Known {
-    own: HashMap<ReplyId, Own>,
+    /// In their order, so that what goes out to several of them goes out the same way every time.
+    own: BTreeMap<ReplyId, Own>,
     sightings: Sightings,
     resting: HashMap<ReplyId, Rest>,
 }
