@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Each crate with what it may use, from the ground up: nothing uses what stands below it in this list.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("advisor-proof", &[]),
     ("advisor-events", &[]),
     ("advisor-bus", &["advisor-events"]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("advisor-api", BELOW_API_AND_WORKERS),
     ("advisor", EVERYTHING),
     ("advisor-tests", EVERYTHING),
+    ("advisor-simulation", EVERYTHING),
 ];
 
 const BELOW_API_AND_WORKERS: &[&str] =
