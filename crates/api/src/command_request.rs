@@ -1,5 +1,6 @@
 //! A command on its way: from a request to the handler, and from what it led to back to an answer.
 
+pub(crate) mod owned;
 mod resolved;
 
 pub(crate) use resolved::OwnConversation;

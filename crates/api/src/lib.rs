@@ -55,6 +55,7 @@ use axum::{
     extract::FromRef,
     middleware::{from_fn, from_fn_with_state},
 };
+pub use command_request::owned::Owned;
 use events::LogAccess;
 use extract::CursorKey;
 use measure::Measurements;
@@ -90,6 +91,8 @@ pub struct Parts {
     pub authenticator: Arc<Authenticator>,
     /// Whose sign-ins are not accepted any more; somebody has to let it follow.
     pub revoked: Arc<Revoked>,
+    /// Whose conversations are, as far as it was read before.
+    pub owned: Owned,
     /// What is let in.
     pub traffic: Arc<Traffic>,
     /// What an operator can set.

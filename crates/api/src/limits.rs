@@ -17,7 +17,7 @@ pub use crate::{
         token::{LEEWAY_MS, SUBJECT_BYTES_MAX, TOKEN_BYTES_MAX},
     },
     chat::reply::LOOK_INTERVAL as CHAT_LOOK_INTERVAL,
-    command_request::TRACE_CONTEXT_BYTES_MAX,
+    command_request::{TRACE_CONTEXT_BYTES_MAX, owned::CONVERSATIONS_REMEMBERED_MAX},
     conversations::{
         ID_BYTES_MAX as CONVERSATION_ID_BYTES_MAX, LIST_MAX as CONVERSATIONS_LISTED_MAX,
         MESSAGES_MAX as MESSAGES_SHOWN_MAX,

@@ -39,19 +39,34 @@ enum Whose {
     Unknown,
 }
 
+/// What becomes of a command that names something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resolved {
+    /// It is the caller's, for ever.
+    Callers,
+    /// The stream itself has to be asked.
+    TheLogKnows,
+    /// For the caller there is no such thing.
+    NotThere,
+}
+
 impl CommandRequest {
     /// The conversation, if it is the caller's, or was before it was deleted.
     pub(crate) async fn own_conversation(&self, id: ConversationId) -> Result<OwnConversation, Problem> {
         let caller = self.viewer.user_id();
+        if self.api.owned.is_known_to_be_of(caller, &id) {
+            return Ok(OwnConversation(id));
+        }
         let whose = || {
             let caller = caller.clone();
             owners::of_conversation(&id).map(move |owner| Whose::of(owner.as_ref(), &caller))
         };
-        if self.api.may_be_asked(whose).await? {
-            Ok(OwnConversation(id))
-        } else {
-            Err(Problem::conversation_not_found())
+        match self.api.resolve(whose).await? {
+            Resolved::Callers => self.api.owned.remember(caller, &id),
+            Resolved::TheLogKnows => {}
+            Resolved::NotThere => return Err(Problem::conversation_not_found()),
         }
+        Ok(OwnConversation(id))
     }
 
     /// Lets pass whoever sees an advisor, and operators.
@@ -61,10 +76,12 @@ impl CommandRequest {
             let seen = advisors::is_seen_by(caller, id);
             seen.map(|is_seen| if is_seen { Whose::Callers } else { Whose::Unknown })
         };
-        if self.is_of_an_operator() || self.api.may_be_asked(whose).await? {
-            Ok(())
-        } else {
-            Err(Problem::advisor_not_found())
+        if self.is_of_an_operator() {
+            return Ok(());
+        }
+        match self.api.resolve(whose).await? {
+            Resolved::Callers | Resolved::TheLogKnows => Ok(()),
+            Resolved::NotThere => Err(Problem::advisor_not_found()),
         }
     }
 }
@@ -83,10 +100,10 @@ impl Api {
     /// Whether a command may be taken to the stream of what it names. What the caller does not have may only not be
     /// there yet: the read side is waited for, in the same way whatever it knows. Where it does not come as far as
     /// the log was when the request came, the log alone can tell of what the read side does not know.
-    async fn may_be_asked(&self, whose: impl Fn() -> Query<Whose>) -> Result<bool, Problem> {
+    async fn resolve(&self, whose: impl Fn() -> Query<Whose>) -> Result<Resolved, Problem> {
         let mut read = self.read(whose()).await?;
         if read.value == Whose::Callers {
-            return Ok(true);
+            return Ok(Resolved::Callers);
         }
         let head = self.head().await?;
         if read.position < head {
@@ -94,9 +111,9 @@ impl Api {
             read = self.read(whose()).await?;
         }
         Ok(match read.value {
-            Whose::Callers => true,
-            Whose::Anothers => false,
-            Whose::Unknown => read.position < head,
+            Whose::Callers => Resolved::Callers,
+            Whose::Unknown if read.position < head => Resolved::TheLogKnows,
+            Whose::Anothers | Whose::Unknown => Resolved::NotThere,
         })
     }
 }

@@ -131,6 +131,7 @@ const REQUESTS: &[Limit] = &[
     fixed("Most advisors that one message asks for a reply.", || commands::REPLIES_MAX.amount(), "advisors", "Named: 422 `VALIDATION_ERROR`. Mentioned: the first ones reply."),
     fixed("Longest id of an advisor that a document brings.", || api::ADVISOR_ID_CHARS_MAX.amount(), "characters", "422 `VALIDATION_ERROR`"),
     fixed("Most characters of a name in an advisor's id that is made here.", || api::SLUG_CHARS_MAX.amount(), "characters", "It is cut."),
+    fixed("Conversations whose owner is remembered from one command to the next.", || api::CONVERSATIONS_REMEMBERED_MAX.amount(), "conversations", "The one commanded longest ago is looked up again."),
     fixed("Longest id of a conversation.", || api::CONVERSATION_ID_BYTES_MAX.amount(), "bytes", "400 `INVALID_ID`"),
     fixed("Most conversations in a list.", || api::CONVERSATIONS_LISTED_MAX.amount(), "conversations", "The newest ones are listed."),
     fixed("Most messages in a conversation's own answer.", || api::MESSAGES_SHOWN_MAX.amount(), "messages", "The newest ones, and `hasMore`."),
