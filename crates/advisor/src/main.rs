@@ -22,6 +22,11 @@ mod version;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+/// A request makes many small things and frees them on another thread, which the system's allocator is slow at:
+/// see `docs/decisions/0206-an-allocator-for-many-threads.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The backend of AI Advisor Chat.
 #[derive(Parser)]
 #[command(name = "advisor", version, arg_required_else_help = true)]

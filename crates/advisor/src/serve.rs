@@ -17,7 +17,7 @@ use crate::{
     system_clock::SystemClock,
 };
 use advisor_api::{
-    Api, LiveHub, Owned, Parts, Settings, auth::revoked::Revoked, extract::CursorKey, measure, traffic::Traffic,
+    Api, LiveHub, Parts, Settings, auth::revoked::Revoked, extract::CursorKey, measure, traffic::Traffic,
 };
 use advisor_bus::{Bus, InProcessBus};
 use advisor_commands::Commands;
@@ -169,7 +169,7 @@ async fn serve(config: &Config) -> Result<()> {
         clock: Arc::clone(&clock),
         authenticator: Arc::new(sign_in::authenticator(config, &commands, &revoked, &clock)?),
         revoked,
-        owned: Owned::default(),
+        owned: Arc::default(),
         traffic: Arc::new(Traffic::new(config.limits.traffic.clone())),
         settings: Arc::new(settings(config, &master_key)?),
         checks: checks::all(&log, &reader, &models),

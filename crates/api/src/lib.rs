@@ -92,7 +92,7 @@ pub struct Parts {
     /// Whose sign-ins are not accepted any more; somebody has to let it follow.
     pub revoked: Arc<Revoked>,
     /// Whose conversations are, as far as it was read before.
-    pub owned: Owned,
+    pub owned: Arc<Owned>,
     /// What is let in.
     pub traffic: Arc<Traffic>,
     /// What an operator can set.

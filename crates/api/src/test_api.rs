@@ -115,7 +115,7 @@ impl TestApi {
             authenticator: Arc::new(authenticator),
             traffic: Arc::new(Traffic::new(TrafficLimits::default())),
             revoked,
-            owned: crate::Owned::default(),
+            owned: Arc::default(),
             settings: Arc::new(settings),
             checks: checks.into(),
             shutdown: CancellationToken::new(),
