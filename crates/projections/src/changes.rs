@@ -166,6 +166,37 @@ mod tests {
         assert_eq!(side.read(conversations::changed(&ana, from)).await.len(), 2);
     }
 
+    /// Whoever stood in the middle, before a power cut took that back, may have seen it there.
+    #[tokio::test]
+    async fn what_comes_and_goes_within_one_batch_is_told_of() {
+        let shown = |visibility| {
+            let document = document(visibility, "Nadia");
+            AdvisorEvent::VisibilityChanged(VisibilityChanged { visibility, document })
+        };
+        let before = opened("this log").started("c", "ana").advisor("mine", Some("ana"), Visibility::Private);
+        let after = before
+            .clone()
+            .sent(AT, "m", &["r"])
+            .completed(AT, "r", "an answer")
+            .advisor_event("mine", Some("ana"), shown(Visibility::Public))
+            .advisor_event("mine", Some("ana"), shown(Visibility::Private));
+        let side = empty().await;
+        before.append_to(side.log.as_ref(), side.keys.as_ref()).await;
+        let running = side.run().await;
+        let from = side.reach_head().await;
+        running.stop().await;
+
+        after.append_to(side.log.as_ref(), side.keys.as_ref()).await;
+        let running = side.run().await;
+        side.reach_head().await;
+        running.stop().await;
+
+        let told = side.read(replies::changed(&"ana".into(), &"c".into(), from)).await;
+        assert_eq!(told, [Changed { key: "r".to_owned(), row: None }]);
+        let told = side.read(advisors::changed(Some(&"ben".into()), from)).await;
+        assert_eq!(told, [Changed { key: "mine".to_owned(), row: None }]);
+    }
+
     #[tokio::test]
     async fn the_deletion_of_a_conversation_is_told_by_itself_alone() {
         let before = opened("this log").started("c", "ana").sent(AT, "m", &["r"]);

@@ -93,6 +93,9 @@ pub struct TableRows<R> {
     changed: Vec<String>,
     /// Keys that may have no row: forgotten at the end of the batch.
     absent: Vec<String>,
+    /// How rows would have been told of in the middle of the batch, and neither before it nor after it. Somebody may
+    /// have seen them so: a power cut takes the last commits back, and the batches that follow end elsewhere.
+    passed: Vec<Concern>,
 }
 
 /// What one event makes of the rows of one table.
@@ -128,6 +131,7 @@ impl<R> Default for TableRows<R> {
             removed_groups: Vec::new(),
             changed: Vec::new(),
             absent: Vec::new(),
+            passed: Vec::new(),
         }
     }
 }
@@ -202,16 +206,25 @@ impl<R: TableRow> TableRows<R> {
     }
 
     fn put(&mut self, row: R) {
+        self.pass(&row.key(), row.concern().as_ref());
         let entry = self.change(row.key());
         entry.row = Some(row);
     }
 
     fn remove(&mut self, key: String, concern: Option<Concern>) {
+        self.pass(&key, None);
         let entry = self.change(key);
         entry.row = None;
         if matches!(entry.stored, Stored::Perhaps) {
             entry.stored = Stored::As(concern);
         }
+    }
+
+    /// Notes how a row is told of that the batch has changed already, if it is not told of so any more.
+    fn pass(&mut self, key: &str, next: Option<&Concern>) {
+        let changed = self.entries.get(key).filter(|entry| entry.is_changed);
+        let concern = changed.and_then(|entry| entry.row.as_ref()).and_then(TableRow::concern);
+        self.passed.extend(concern.filter(|concern| next != Some(concern)));
     }
 
     /// The entry of a row that is about to change, marked as such.
@@ -295,6 +308,7 @@ impl<R: TableRow> AnyTableRows for TableRows<R> {
         for (column, value) in self.removed_groups.drain(..) {
             writes.push(Write::Run(Statement::new(R::TABLE.delete_group(column), vec![value.into()])));
         }
+        told.extend(self.passed.drain(..).map(|concern| (R::TABLE.name, concern)));
         let (mut deletes, mut upserts) = (Vec::new(), Vec::new());
         // In the order of their first change, so that the same events write the same pages.
         for key in &self.changed {
