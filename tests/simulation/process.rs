@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) struct Process {
     /// Its name, by which the trace and the dice know it.
     pub(crate) name: String,
-    /// Its order to end; given to it when it is killed, too, so that nothing of it goes on for ever.
+    /// Its order to end in good order.
     pub(crate) shutdown: CancellationToken,
     dead: CancellationToken,
     thaws_at: Mutex<Option<Instant>>,
@@ -39,7 +39,6 @@ impl Process {
     /// Ends it wherever it is.
     pub(crate) fn kill(&self) {
         self.dead.cancel();
-        self.shutdown.cancel();
     }
 
     /// It does nothing until then.

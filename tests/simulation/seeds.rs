@@ -11,7 +11,7 @@ const SEEDS: std::ops::Range<u64> = 0..200;
 const TWICE: std::ops::Range<u64> = 0..20;
 
 /// What has to befall some world or other: a storm in which nothing happens proves nothing.
-const BEFALLS: [&str; 16] = [
+const BEFALLS: [&str; 17] = [
     "events: 1, revision",
     "Refused(",
     "NothingWritten",
@@ -22,6 +22,7 @@ const BEFALLS: [&str; 16] = [
     "kills worker",
     "freezes server",
     "freezes worker",
+    "retires worker",
     "is superseded",
     "refuses server",
     "for the 2. time",
@@ -32,7 +33,9 @@ const BEFALLS: [&str; 16] = [
 
 #[test]
 fn whatever_befalls_them_worlds_come_to_rest_and_nothing_is_wrong() {
-    let (seeds, failed, befell) = (Mutex::new(seeds()), Mutex::new(None), Mutex::new([0; BEFALLS.len()]));
+    let seeds = seeds();
+    let are_many = seeds.end - seeds.start >= SEEDS.end;
+    let (seeds, failed, befell) = (Mutex::new(seeds), Mutex::new(None), Mutex::new([0; BEFALLS.len()]));
     let try_seeds = || {
         loop {
             let Some(seed) = seeds.lock().unwrap().next() else { return };
@@ -58,7 +61,7 @@ fn whatever_befalls_them_worlds_come_to_rest_and_nothing_is_wrong() {
     }
     for (what, count) in BEFALLS.iter().zip(befell.into_inner().unwrap()) {
         println!("{count:>8} × {what}");
-        assert!(count > 0, "no world has seen: {what}");
+        assert!(count > 0 || !are_many, "no world has seen: {what}");
     }
 }
 
@@ -70,6 +73,12 @@ fn the_same_seed_leads_to_the_same_events() {
         assert_eq!(difference, None, "seed {seed} does not repeat itself");
         assert_eq!(first.hash, second.hash, "seed {seed} does not repeat itself");
     }
+}
+
+/// A reply began and ended within one batch after a power cut; who had seen it before kept it.
+#[test]
+fn seed_47() {
+    run(47);
 }
 
 /// What came of a seed.

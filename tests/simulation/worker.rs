@@ -33,6 +33,8 @@ pub(crate) async fn run(world: World, process: Arc<Process>) {
         clock: Arc::<Weather>::clone(&world.weather),
         models: Arc::new(models(&world, &process)),
     };
+    // Also when it is killed: its tasks would look at a clock for ever.
+    let _shutdown = process.shutdown.clone().drop_guard();
     let tracker = TaskTracker::new();
     advisor_workers::start(&deps, options(), &tracker, &process.shutdown);
     tracker.close();

@@ -251,7 +251,7 @@ impl World {
             tokio::time::sleep(self.dice.ms(300..5_000)).await;
             let roles = self.roles();
             let role = self.dice.pick(&roles).as_str();
-            match self.dice.roll(10) {
+            match self.dice.roll(11) {
                 0..=3 => {
                     self.kill(role);
                     tokio::time::sleep(self.dice.ms(10..3_000)).await;
@@ -264,9 +264,19 @@ impl World {
                     self.start("server");
                 }
                 8 => self.log.crash(),
+                9 => self.retire(),
                 _ => self.cut_power().await,
             }
         }
+    }
+
+    /// A worker ends in good order, as far as it comes with it in its grace, while another one begins.
+    fn retire(&self) {
+        let role = format!("worker.{}", 1 + self.dice.roll(WORKERS as u64));
+        let process = Arc::clone(&self.processes.lock().unwrap()[&role]);
+        self.weather.note("chaos", &format!("retires {}", process.name));
+        process.shutdown.cancel();
+        self.start(&role);
     }
 
     fn freeze(&self, role: &str, length: Duration) {
