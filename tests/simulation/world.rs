@@ -291,7 +291,9 @@ impl World {
         self.rows.cut_power();
         self.side.cut_power();
         let all = self.started.lock().unwrap().clone();
-        all.iter().for_each(|process| self.end(process));
+        for process in &all {
+            self.end(process);
+        }
         tokio::time::sleep(self.dice.ms(100..2_000)).await;
         self.start_everything();
     }
