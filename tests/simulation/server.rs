@@ -116,6 +116,7 @@ async fn serve(world: &World, process: &Arc<Process>, generation: &Generation, s
         log,
         bus,
         live,
+        owned: Arc::default(),
         clock,
         revoked,
         traffic: Arc::new(Traffic::new(TrafficLimits::default())),
