@@ -43,6 +43,7 @@
 //! | the checkpoint's guard does not ask for the owner | 28 | a former owner writes |
 //! | a subscription begins at its position instead of after it | 1 | the follower hears an event twice |
 //! | drafts are written over whoever has taken over | 41 | a draft goes back to an earlier attempt |
+//! | a live query reads on from three positions after where its client stands | 1 | a viewer keeps a reply that has ended |
 //! | rows that come and go within a batch are told of to nobody (this one was real) | 47 | a viewer keeps a reply that has ended |
 
 #![expect(
