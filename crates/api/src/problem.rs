@@ -188,6 +188,11 @@ impl Problem {
         Self::new(Code::WrongState, message)
     }
 
+    /// The read side is not where it would have to be to answer.
+    pub(crate) fn not_come_so_far() -> Self {
+        Self::new(Code::PositionNotReached, "The read side has not come as far as this yet.")
+    }
+
     /// 503: a part of the system is away.
     pub fn unavailable(cause: &dyn Error) -> Self {
         Self::new(Code::Unavailable, "A part of the service is away. Try again in a moment.").caused_by(cause)

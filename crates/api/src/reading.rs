@@ -38,9 +38,7 @@ impl FromRequestParts<Api> for MinPosition {
         }
         match api.reader.wait_for(wanted, api.settings.position_wait).await {
             Waited::Reached(_) => Ok(Self),
-            Waited::Expired(_) | Waited::Stalled(_) => {
-                Err(Problem::new(Code::PositionNotReached, "The read side has not come as far as this yet."))
-            }
+            Waited::Expired(_) | Waited::Stalled(_) => Err(Problem::not_come_so_far()),
         }
     }
 }
@@ -52,7 +50,8 @@ impl Api {
     }
 
     /// Looks for what an id of a request names. What is not there may only not be there yet: then it
-    /// is looked for again once the read side has come to where the log ended when the request came.
+    /// is looked for again once the read side has come to where the log ended when the request came. Where that
+    /// does not come in time nobody knows, and says so: "not found" would be taken for an answer.
     pub(crate) async fn find<T: Send + 'static>(
         &self,
         query: impl Fn() -> Query<Option<T>> + Send,
@@ -73,9 +72,12 @@ impl Api {
         if read.position >= head {
             return Ok(read);
         }
-        match self.reader.wait_for(head, self.settings.position_wait).await {
-            Waited::Reached(_) | Waited::Expired(_) | Waited::Stalled(_) => self.read(query()).await,
+        self.settled(head).await;
+        let read = self.read(query()).await?;
+        if read.value.is_none() && read.position < head {
+            return Err(Problem::not_come_so_far());
         }
+        Ok(read)
     }
 
     /// Waits until the read side shows what stands at `position`, as long as it is reasonable; tells how far it is.

@@ -72,7 +72,7 @@ async fn a_message_that_mentions_and_asks_nobody_needs_nothing_of_the_read_side(
     assert_eq!(app.command(ANA, "SendMessage", body.clone()).await.status, StatusCode::OK);
     // Whereas who is asked by default stands there alone.
     body.as_object_mut().unwrap().remove("advisorIds");
-    assert_eq!(app.command(ANA, "SendMessage", body).await.problem(), (404, "CONVERSATION_NOT_FOUND"));
+    assert_eq!(app.command(ANA, "SendMessage", body).await.problem(), (503, "POSITION_NOT_REACHED"));
 }
 
 #[tokio::test]
@@ -339,4 +339,25 @@ async fn mentions_are_found_among_the_advisors_that_one_sees() {
     assert_eq!(app.post(ANA, "/api/mentions", json!({})).await.problem(), (400, "VALIDATION_ERROR"));
     let none = app.post(ANA, "/api/mentions", json!({"content": "hi"})).await.body;
     assert_eq!((&none["mentions"]["count"], &none["analysis"]["hasValidMentions"]), (&json!(0), &json!(false)));
+}
+
+#[tokio::test]
+async fn what_the_read_side_can_not_know_yet_is_not_said_to_be_missing() {
+    let app = TestApi::with_advisors().await;
+    let conversation = app.conversation(ANA).await;
+    app.stop_reading().await;
+    let body = json!({"conversationId": conversation, "content": "Hi", "advisorIds": []});
+    let sent = app.command(ANA, "SendMessage", body).await;
+    let there = sent.body["result"]["messageId"].as_str().unwrap();
+    for id in [there, "never"] {
+        for (name, body) in [
+            ("EditMessage", json!({"messageId": id, "content": "Hello"})),
+            ("DeleteMessage", json!({"messageId": id})),
+            ("StopReply", json!({"replyId": id})),
+        ] {
+            let answer = app.command(ANA, name, body).await;
+            assert_eq!(answer.problem(), (503, "POSITION_NOT_REACHED"), "{name}");
+            assert!(answer.header("retry-after").is_some(), "{name}");
+        }
+    }
 }
