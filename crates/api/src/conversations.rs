@@ -60,8 +60,8 @@ pub(crate) struct Started {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct StartRequest {
-    /// "New Conversation" if there is none.
-    #[schema(min_length = 1, max_length = 200)]
+    /// "New Conversation" if there is none, or an empty one.
+    #[schema(max_length = 200)]
     title: Option<String>,
     /// The oldest active advisor if there is none.
     advisor_id: Option<String>,
