@@ -2,7 +2,7 @@
 
 use super::{JSON, check_problem};
 use crate::{
-    faulty_model::{FaultyModel, Script},
+    faulty_model::{End, FaultyModel, Script, text},
     live_client::LiveClient,
     server::Server,
 };
@@ -14,7 +14,9 @@ const STREAM_CONTROL: &str = "a\r\n\r\ndata: {}\n\nevent: reset\ndata: {\"reason
 #[tokio::test]
 async fn text_that_looks_like_a_stream_of_events_is_one_text_in_one_event() {
     let model = FaultyModel::start();
-    model.answer(STREAM_CONTROL, vec![Script::Whole(vec![STREAM_CONTROL.into(), STREAM_CONTROL.into()])]);
+    // It is stopped when all of it has been heard: the whole would overtake the last pieces.
+    let pieces = vec![text(STREAM_CONTROL), text(STREAM_CONTROL)];
+    model.answer(STREAM_CONTROL, vec![Script::Chunks("text/event-stream", pieces, End::Silence)]);
     let server = Server::start_with(&[("ADVISOR_MODEL_URL", model.url.as_str())]);
     let user = server.client("user_1", &[]);
     let started = user.command("StartConversation", &json!({"title": STREAM_CONTROL.trim()})).await;
@@ -24,8 +26,9 @@ async fn text_that_looks_like_a_stream_of_events_is_one_text_in_one_event() {
     let sent = user.command("SendMessage", &body).await;
     let reply = sent["result"]["replies"][0]["replyId"].as_str().unwrap();
     let whole = STREAM_CONTROL.repeat(2);
+    device.until("all deltas", |device| device.drafts.get(reply).is_some_and(|draft| draft.1 == whole)).await;
+    user.command("StopReply", &json!({"replyId": reply})).await;
     device.until("the reply", |device| messages(device, &path).len() == 2).await;
-    assert_eq!(device.drafts[reply].1, whole, "in deltas");
     let again = LiveClient::connect(&user, std::slice::from_ref(&path), None);
     let mut again = again.await;
     again.until("the snapshot", |device| !messages(device, &path).is_empty()).await;

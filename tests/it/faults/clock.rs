@@ -34,7 +34,7 @@ async fn a_clock_that_jumps_changes_times_and_nothing_else() {
     load.answers(150).await;
     let (history, users) = load.end(&server).await;
     let checked = check(&server, &history, &users).await;
-    let watched = watchers.end().await;
+    let watched = watchers.end(&checked.events).await;
     println!("{}; {} events; clocks {CLOCKS:?}; {watched}", account(&history), checked.events.len());
     assert!(went_back(&checked.events), "the server has not seen its clock go back");
 }

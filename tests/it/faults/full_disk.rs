@@ -38,7 +38,7 @@ async fn a_full_disk_refuses_commands_lets_reads_go_on_and_recovers_by_itself() 
     load.answers(200).await;
     let (history, users) = load.end(&server).await;
     let checked = check(&server, &history, &users).await;
-    let watched = watchers.end().await;
+    let watched = watchers.end(&checked.events).await;
     println!("{}; {} events; {watched}", account(&history), checked.events.len());
 }
 

@@ -43,7 +43,7 @@ async fn trial(rules: &[&str], expected: Expected) {
     load.answers(200).await;
     let (history, users) = load.end(&server).await;
     let checked = check(&server, &history, &users).await;
-    let watched = watchers.end().await;
+    let watched = watchers.end(&checked.events).await;
     let failed = server.log_text().matches("a group of appends was not committed").count();
     println!("{}; {} events; {failed} groups failed; {watched}", account(&history), checked.events.len());
     match expected {

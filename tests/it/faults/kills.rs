@@ -50,7 +50,7 @@ pub(super) async fn trial(build: Build, kills: usize) -> (Vec<Entry>, Vec<Value>
     let (history, users) = load.end(&server).await;
     let checked = check(&server, &history, &users).await;
     check_that_the_past_stands(&mut past, &server);
-    let watched = watchers.end().await;
+    let watched = watchers.end(&checked.events).await;
     println!(
         "{}; {} events; {kills} kills, {hits} of them with {in_flight} commands in flight; {} replays; {watched}",
         account(&history),

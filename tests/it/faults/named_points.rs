@@ -52,7 +52,7 @@ pub(super) async fn trial(build: Build, points: &[Point], times: usize) {
     }
     let (history, users) = load.end(&server).await;
     let checked = check(&server, &history, &users).await;
-    let watched = watchers.end().await;
+    let watched = watchers.end(&checked.events).await;
     println!("{}; {} events; {deaths} deaths; {watched}", account(&history), checked.events.len());
 }
 

@@ -26,6 +26,6 @@ async fn a_server_that_was_frozen_goes_on_where_it_stood() {
     load.answers(200).await;
     let (history, users) = load.end(&server).await;
     let checked = check(&server, &history, &users).await;
-    let watched = watchers.end().await;
+    let watched = watchers.end(&checked.events).await;
     println!("{}; {} events; pauses {PAUSES:?}; {watched}", account(&history), checked.events.len());
 }

@@ -45,7 +45,7 @@ pub(super) async fn trial(build: Build, cuts: usize) {
     load.answers(200).await;
     let (history, users) = load.end(&server).await;
     let checked = check(&server, &history, &users).await;
-    let watched = watchers.end().await;
+    let watched = watchers.end(&checked.events).await;
     tokio::task::block_in_place(|| server.terminate());
     let files = check_files(&data);
     println!("{}; {} events; {cuts} cuts; {files} files are whole; {watched}", account(&history), checked.events.len());

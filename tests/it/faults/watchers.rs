@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{live_client::LiveClient, server::Client};
 use serde_json::Value;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -47,14 +47,16 @@ impl Watchers {
         Self { at_work, ending }
     }
 
-    /// Nothing happens any more: compares everybody's state with the queries; gives a short account.
-    pub(super) async fn end(self) -> String {
+    /// Nothing happens any more: compares everybody's state with the queries, and what they heard of replies with
+    /// what the log says of them; gives a short account.
+    pub(super) async fn end(self, events: &[Value]) -> String {
+        let attempts = last_attempts(events);
         self.ending.cancel();
         let (mut watchers, mut connected, mut resets) = (0, 0, Vec::new());
         for watcher in self.at_work.join_all().await {
             watchers += 1;
             connected += watcher.connected;
-            resets.extend(watcher.settle().await);
+            resets.extend(watcher.settle(&attempts).await);
         }
         format!("{watchers} watchers connected {connected} times, with the resets {resets:?}")
     }
@@ -92,7 +94,7 @@ impl Watcher {
     }
 
     /// Takes in what is still on its way until the state is that of the queries; gives the resets it was sent.
-    async fn settle(mut self) -> Vec<String> {
+    async fn settle(mut self, attempts: &BTreeMap<String, u64>) -> Vec<String> {
         let client = Client { url: self.url.borrow().clone().unwrap(), ..self.client.clone() };
         if client.url != self.client.url {
             self.come_back().await;
@@ -111,7 +113,7 @@ impl Watcher {
         let in_time = tokio::time::timeout(SETTLED_WITHIN, coming).await.is_ok();
         let difference = self.difference(&wanted);
         assert!(in_time, "a watcher has another state than the queries answer: {}", difference.unwrap_or_default());
-        self.check_streamed_text(&wanted);
+        self.check_streamed_text(&wanted, attempts);
         self.live.resets
     }
 
@@ -139,15 +141,29 @@ impl Watcher {
         })
     }
 
-    /// What was streamed of a reply is how its text begins, for the whole may overtake the last pieces; or goes
-    /// beyond it, where the reply was stopped, its writer died, and the draft was some pieces behind.
-    fn check_streamed_text(&self, wanted: &[Value]) {
+    /// What was streamed of a reply's last attempt is how its text begins, for the whole may overtake the last pieces
+    /// or all of them; or goes beyond it, where the reply was stopped, its writer died, and the draft was some pieces
+    /// behind.
+    fn check_streamed_text(&self, wanted: &[Value], attempts: &BTreeMap<String, u64>) {
         for message in wanted.iter().skip(1).flat_map(|whole| whole["messages"].as_array().unwrap()) {
-            if let Some((_, streamed)) = self.live.drafts.get(message["id"].as_str().unwrap()) {
+            let id = message["id"].as_str().unwrap();
+            if let Some((attempt, streamed)) = self.live.drafts.get(id)
+                && attempts.get(id) == Some(attempt)
+            {
                 let content = message["content"].as_str().unwrap();
                 let agrees = content.starts_with(streamed.as_str()) || streamed.starts_with(content);
                 assert!(agrees, "{streamed:?} was streamed of {content:?}");
             }
         }
     }
+}
+
+/// The last attempt at each reply, as the log has it.
+fn last_attempts(events: &[Value]) -> BTreeMap<String, u64> {
+    let started = events.iter().filter(|event| event["type"] == "conversation.reply_started.v2");
+    let attempt = |event: &Value| {
+        let data = &event["data"];
+        (data["replyId"].as_str().unwrap().to_owned(), data["attempt"].as_u64().unwrap())
+    };
+    started.map(attempt).collect()
 }
