@@ -103,7 +103,12 @@ impl<'a> Wal<'a> {
             return;
         }
         if self.checkpoints.made.swap(false, Ordering::Relaxed) {
-            self.restart(connection);
+            // One that could not be cut begins anew as well, and would never grow enough to be cut again.
+            if bytes > self.bytes_max {
+                self.cut(connection, bytes);
+            } else {
+                self.restart(connection);
+            }
         }
         let rows = connection.total_changes();
         self.commits += 1;
@@ -173,6 +178,7 @@ fn cut(connection: &Connection) -> Result<(), StoreError> {
     Err(StoreError::Unavailable("a reader holds the write-ahead log".to_owned()))
 }
 
+#[derive(PartialEq, Eq)]
 enum Cut {
     Done,
     Held,
@@ -181,4 +187,33 @@ enum Cut {
 fn checkpoint(connection: &Connection, text: &str) -> rusqlite::Result<Cut> {
     let busy = connection.query_row(text, [], |row| row.get::<_, i64>(0))?;
     Ok(if busy == 0 { Cut::Done } else { Cut::Held })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_was_held_is_cut_after_a_later_checkpoint_though_it_grows_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file.db");
+        let writer = Connection::open(&path).unwrap();
+        writer
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE n (b BLOB)")
+            .unwrap();
+        let checkpoints = Checkpoints::new();
+        let mut wal = Wal::new(&checkpoints, &path, 100_000, Duration::ZERO);
+
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM n").unwrap();
+        writer.execute_batch("INSERT INTO n VALUES (zeroblob(200000))").unwrap();
+        wal.written(&writer);
+        assert!(fs::metadata(&wal.path).unwrap().len() > 100_000, "a reader holds it");
+        drop(reader);
+        // As every checkpoint does from now on: it begins anew, and its file stays as large as it was.
+        assert!(checkpoint(&writer, "PRAGMA wal_checkpoint(RESTART)").unwrap() == Cut::Done);
+        checkpoints.made.store(true, Ordering::Relaxed);
+        wal.written(&writer);
+        assert_eq!(fs::metadata(&wal.path).unwrap().len(), 0);
+    }
 }
