@@ -89,7 +89,11 @@ impl Projection for Departures {
 
     fn apply(&self, fact: &Fact, rows: &Rows, writes: &mut Writes) {
         match &fact.event {
-            Event::Conversation(event) => writes.departures.extend(departure(event, rows)),
+            Event::Conversation(event) => {
+                if let Some(row) = departure(event, rows) {
+                    writes.departures.put(row);
+                }
+            }
             Event::User(UserEvent::Deleted(event)) => {
                 writes.departures.remove_where("user_id", event.user_id.0.clone());
             }

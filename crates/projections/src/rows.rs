@@ -148,11 +148,6 @@ impl<R: TableRow> TableWrites<R> {
         self.0.push(TableWrite::Put(row));
     }
 
-    /// Writes a row, if there is one.
-    pub fn extend(&mut self, row: Option<R>) {
-        self.0.extend(row.map(TableWrite::Put));
-    }
-
     /// Removes a row.
     pub fn remove(&mut self, row: &R) {
         self.remove_unseen(row.key(), row.concern());

@@ -34,9 +34,6 @@ pub const fn position() -> Option<u64> {
     None
 }
 
-/// Whether this is a build that can be made to err, for those who run it to know.
-pub const IS_PROOF_BUILD: bool = cfg!(feature = "proof");
-
 #[cfg(feature = "proof")]
 mod orders;
 #[cfg(feature = "proof")]

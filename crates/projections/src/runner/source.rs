@@ -141,10 +141,7 @@ fn misread(events: &mut Vec<Ready>) {
     if is_planted(Mutant::EventDropped) {
         events.remove(index);
     } else if is_planted(Mutant::EventDoubled) {
-        events.extend(events.get(index).cloned());
-        if let Some(rest) = events.get_mut(index..) {
-            rest.rotate_right(1);
-        }
+        events.splice(index..index, events.get(index).cloned());
     } else if is_planted(Mutant::EventsSwapped) && index + 1 < events.len() {
         events.swap(index, index + 1);
     }
