@@ -6,6 +6,7 @@
 pub mod appends;
 pub mod limits;
 pub mod model;
+pub mod proxy;
 pub mod reads;
 pub mod repeats;
 pub mod scene;
