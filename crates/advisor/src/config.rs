@@ -1,10 +1,13 @@
 //! The configuration: read once, checked as a whole, typed from here on.
 
+pub(crate) mod engines;
 pub(crate) mod limits;
+pub(crate) mod masking;
 pub(crate) mod settings;
 
 use advisor_api::webhooks::WebhookSecret;
 use anyhow::{Context, Result, bail};
+use engines::{Engines, Role};
 use limits::Limits;
 use secrecy::SecretString;
 use settings::Settings;
@@ -21,7 +24,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
     pub(crate) seed: bool,
-    pub(crate) read_model_dir: PathBuf,
+    pub(crate) engines: Engines,
+    pub(crate) role: Role,
     pub(crate) master_key: Option<SecretString>,
     pub(crate) sign_in: SignIn,
     pub(crate) app_url: String,
@@ -113,22 +117,22 @@ impl Config {
     pub(crate) fn from_settings(settings: &Settings) -> Result<Self> {
         let data_dir = PathBuf::from(settings.text("data_dir").context("`data_dir` must not be empty")?);
         let listen = address(settings, "listen")?;
-        check_roles(settings)?;
-        if settings.text("bus_url").unwrap_or("local:") != "local:" {
-            return Err(settings.wrong("bus_url", "`local:`").into());
-        }
-        let log_path = sqlite_path(settings, "event_log_url", &data_dir.join("log.db"))?;
+        let engines = Engines::from_settings(settings, &data_dir)?;
+        let role = Role::from_settings(settings)?;
+        let master_key = secret(settings, "master_key");
+        engines.check_for(role, master_key.as_ref())?;
         Ok(Self {
             listen,
             admin_listen: address(settings, "admin_listen")?,
             seed: settings.flag("seed")?,
-            read_model_dir: sqlite_path(settings, "read_model_url", &data_dir)?,
-            master_key: secret(settings, "master_key"),
+            engines,
+            role,
+            master_key,
             sign_in: sign_in(settings, listen.ip())?,
             app_url: settings.text("app_url").context("`app_url` must not be empty")?.to_owned(),
             allowed_origins: allowed_origins(settings)?,
             models: models(settings)?,
-            limits: Limits::from_settings(settings, &log_path)?,
+            limits: Limits::from_settings(settings)?,
             log_format: log_format(settings)?,
             data_dir,
         })
@@ -145,32 +149,6 @@ fn milliseconds(settings: &Settings, name: &'static str) -> Result<Duration> {
 
 fn secret(settings: &Settings, name: &'static str) -> Option<SecretString> {
     settings.text(name).map(SecretString::from)
-}
-
-/// With SQLite and an in-process bus there is nobody to split the work with.
-fn check_roles(settings: &Settings) -> Result<()> {
-    let mut roles = settings.list("role");
-    roles.sort();
-    if let Some(unknown) = roles.iter().find(|role| !matches!(role.as_str(), "api" | "worker")) {
-        bail!("`role` knows `api` and `worker`, not `{unknown}`");
-    }
-    if roles != ["api", "worker"] {
-        bail!(
-            "`role` must be `api,worker`: with SQLite and the bus `local:` one process does everything; \
-             a split role needs engines that several processes can reach"
-        );
-    }
-    Ok(())
-}
-
-fn sqlite_path(settings: &Settings, name: &'static str, default: &Path) -> Result<PathBuf> {
-    match settings.text(name) {
-        None => Ok(default.to_owned()),
-        Some(url) => match url.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-            _ => Err(settings.wrong(name, "`sqlite:` and a path; other engines are not built in").into()),
-        },
-    }
 }
 
 fn sign_in(settings: &Settings, listening_on: IpAddr) -> Result<SignIn> {
@@ -299,7 +277,7 @@ fn log_format(settings: &Settings) -> Result<LogFormat> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{engines::EventLogEngine, *};
 
     #[test]
     fn the_defaults_need_nothing_and_accept_own_tokens_on_loopback() {
@@ -307,7 +285,8 @@ mod tests {
         assert!(config.sign_in.own_tokens && config.sign_in.clerk.is_none());
         assert!(matches!(config.models.provider, ModelProvider::Demo { delay } if delay == Duration::from_millis(30)));
         assert_eq!(config.allowed_origins, ["http://localhost:3000"]);
-        assert_eq!(config.limits.log.path, Path::new("./advisor-data/log.db"));
+        let EventLogEngine::Sqlite(path) = config.engines.event_log else { panic!("another engine") };
+        assert_eq!((path.as_path(), config.role), (Path::new("./advisor-data/log.db"), Role::Everything));
     }
 
     #[test]
@@ -326,9 +305,11 @@ mod tests {
             (vec![("ADVISOR_LISTEN", "0.0.0.0:80")], "nobody could sign in"),
             (vec![("ADVISOR_LISTEN", "here")], "listen"),
             (vec![("ADVISOR_ROLE", "api")], "role"),
-            (vec![("ADVISOR_ROLE", "api,king")], "king"),
-            (vec![("ADVISOR_BUS_URL", "nats://x")], "bus_url"),
-            (vec![("ADVISOR_EVENT_LOG_URL", "postgres://x")], "event_log_url"),
+            (vec![("ADVISOR_ROLE", "api,king")], "role"),
+            (vec![("ADVISOR_ROLE", " ,")], "role"),
+            (vec![("ADVISOR_BUS_URL", "kafka://x")], "bus_url"),
+            (vec![("ADVISOR_EVENT_LOG_URL", "mysql://x")], "event_log_url"),
+            (vec![("ADVISOR_READ_MODEL_URL", "sqlite:")], "read_model_url"),
             (vec![("CLERK_ISSUER", "http://clerk.example.com")], "clerk_issuer"),
             (vec![("CLERK_JWT_KEY", "pem")], "clerk_issuer"),
             (

@@ -2,6 +2,7 @@
 
 mod checks;
 mod end;
+mod engines;
 mod listeners;
 mod open_files;
 mod sign_in;
@@ -12,20 +13,18 @@ pub(crate) use end::{RUNNER_MAX as RUNNER_END_MAX, STORES_MAX as STORES_END_MAX,
 use crate::{
     config::Config,
     log_opening::{self, Seeding},
-    logging,
-    master_key::{self, KEYS_FILE},
+    logging, master_key,
     system_clock::SystemClock,
 };
 use advisor_api::{
     Api, LiveHub, Parts, Settings, auth::revoked::Revoked, extract::CursorKey, measure, traffic::Traffic,
 };
-use advisor_bus::{Bus, InProcessBus};
 use advisor_commands::Commands;
-use advisor_eventlog::{EventLog, SqliteLog};
 use advisor_events::{Clock, KeyStore};
-use advisor_projections::{Generation, Generations, Reader, Runner, RunnerParts, SideStore, SqliteKeys, SqliteOptions};
+use advisor_projections::{Reader, Runner, RunnerParts};
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
+use engines::Stores;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use std::{
@@ -76,7 +75,6 @@ impl Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref(), &args.settings())?;
     create_data_dir(&config.data_dir)?;
-    create_data_dir(&config.read_model_dir)?;
     logging::start(config.log_format)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
 }
@@ -102,44 +100,28 @@ struct Running {
     stores: Stores,
 }
 
-/// What has files open.
-struct Stores {
-    log: Arc<SqliteLog>,
-    keys: Arc<SqliteKeys>,
-    side: SideStore,
-    generation: Generation,
-}
-
 async fn serve(config: &Config) -> Result<()> {
     open_files::raise(&config.limits);
     let measurements = measure::install()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let directory = &config.read_model_dir;
 
-    // What is durable. Whoever holds the log's lock owns the whole directory.
-    let sqlite_log = Arc::new(SqliteLog::open(config.limits.log.clone())?);
-    let log: Arc<dyn EventLog> = Arc::clone(&sqlite_log) as _;
+    // What is durable.
     let master_key = master_key::load_or_create(&config.data_dir, config.master_key.as_ref())?;
-    let keys_file = config.data_dir.join(KEYS_FILE);
-    let sqlite_keys = SqliteKeys::open_caching(&keys_file, master_key, config.limits.keys_cached_max).await?;
-    let sqlite_keys = Arc::new(sqlite_keys);
-    let keys: Arc<dyn KeyStore> = Arc::clone(&sqlite_keys) as _;
-    let side = SideStore::open(&directory.join("side.db")).await?;
-    let read_models = |path| SqliteOptions { path, ..config.limits.read_models.clone() };
-    let generation = Generations::open_with(directory, &side, read_models).await?;
+    let stores = Stores::open(config, master_key).await?;
+    let (log, keys) = (stores.log.port(), Arc::clone(&stores.keys) as Arc<dyn KeyStore>);
+    let (side, generation) = (stores.side.clone(), stores.generation.clone());
 
     // What decides, and the log's opening.
     let commands = Arc::new(Commands::new(&log, &keys, config.limits.handler));
     log_opening::open(&*log, &*clock).await?;
-    sqlite_keys.belong_to(&*log).await?;
+    stores.keys.belong_to(&*log).await?;
     let seeding = if config.seed { Seeding::SampleAdvisors } else { Seeding::Nothing };
     log_opening::seed(&*log, &commands.advisors, &*clock, seeding).await?;
 
     // What follows the log.
-    let bus: Arc<dyn Bus> = Arc::new(InProcessBus::holding(config.limits.bus_messages_max));
+    let bus = engines::open_bus(config)?;
     let reader = Reader::new(&generation);
-    let running =
-        Running::new(Stores { log: sqlite_log, keys: sqlite_keys, side: side.clone(), generation: generation.clone() });
+    let running = Running::new(stores);
     let runner = Runner::open(RunnerParts {
         log: Arc::clone(&log),
         keys: Arc::clone(&keys),
@@ -175,7 +157,9 @@ async fn serve(config: &Config) -> Result<()> {
         checks: checks::all(&log, &reader, &models),
         shutdown: running.stopping.clone(),
     });
-    workers::start(config, &api, models, &running);
+    if config.role.works() {
+        workers::start(config, &api, models, &running);
+    }
     running.listen(config, &api, keys, measurements)?;
     end::signal().await?;
     running.end().await

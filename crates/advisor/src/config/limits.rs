@@ -23,7 +23,6 @@ use advisor_workers::{
 };
 use std::{
     num::{NonZeroU32, NonZeroUsize},
-    path::Path,
     time::Duration,
 };
 
@@ -72,6 +71,7 @@ pub(crate) struct Limits {
     pub(crate) jwks: JwksLimits,
     pub(crate) keys_cached_max: NonZeroUsize,
     pub(crate) handler: HandlerLimits,
+    /// Of the log in whichever file.
     pub(crate) log: SqliteLogOptions,
     /// Of each generation, in whichever file.
     pub(crate) read_models: SqliteOptions,
@@ -85,7 +85,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn from_settings(settings: &Settings, log_path: &Path) -> Result<Self, SettingsError> {
+    pub(super) fn from_settings(settings: &Settings) -> Result<Self, SettingsError> {
         let accept = accept(settings)?;
         let admin_connections_max = count(settings, "admin_connections_max")?;
         Ok(Self {
@@ -123,7 +123,7 @@ impl Limits {
             jwks: jwks(settings)?,
             keys_cached_max: settings.parsed("keys_cached_max", FROM_ONE)?,
             handler: handler(settings)?,
-            log: log(settings, log_path)?,
+            log: log(settings)?,
             read_models: read_models(settings)?,
             runner: runner(settings)?,
             bus_messages_max: count(settings, "bus_messages_max")?,
@@ -244,7 +244,7 @@ fn handler(settings: &Settings) -> Result<HandlerLimits, SettingsError> {
     })
 }
 
-fn log(settings: &Settings, path: &Path) -> Result<SqliteLogOptions, SettingsError> {
+fn log(settings: &Settings) -> Result<SqliteLogOptions, SettingsError> {
     Ok(SqliteLogOptions {
         readers: count(settings, "log_readers")?,
         append_queue_max: count(settings, "append_queue_max")?,
@@ -257,7 +257,7 @@ fn log(settings: &Settings, path: &Path) -> Result<SqliteLogOptions, SettingsErr
         recent_bytes_max: count(settings, "log_recent_bytes_max")?,
         streams_cached_max: count(settings, "log_streams_cached_max")?,
         wal_bytes_max: settings.number("log_wal_bytes_max")?,
-        ..SqliteLogOptions::at(path)
+        ..SqliteLogOptions::at("")
     })
 }
 
@@ -346,7 +346,7 @@ mod tests {
     fn a_bound_of_nothing_at_all_is_refused() {
         let environment = HashMap::from([("ADVISOR_CONNECTIONS_MAX".to_owned(), "0".to_owned())]);
         let settings = Settings::resolve(None, &environment, &[]).unwrap();
-        let error = Limits::from_settings(&settings, Path::new("log.db")).err().map(|error| error.to_string());
+        let error = Limits::from_settings(&settings).err().map(|error| error.to_string());
         assert!(error.is_some_and(|error| error.contains("connections_max") && error.contains("from 1")));
     }
 
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_parts_themselves() {
         let settings = Settings::resolve(None, &HashMap::new(), &[]).unwrap();
-        let limits = Limits::from_settings(&settings, Path::new("log.db")).unwrap();
+        let limits = Limits::from_settings(&settings).unwrap();
 
         assert_eq!(limits.handler, HandlerLimits::default());
         same(&limits.accept, &AcceptLimits::default());
@@ -372,7 +372,7 @@ mod tests {
         same(&limits.replies, &ReplyOptions::default());
         same(&limits.titles, &TitleOptions::default());
         // Two of those that read: the machine has as many cores.
-        same(&limits.log, &SqliteLogOptions { readers: 2, ..SqliteLogOptions::at("log.db") });
+        same(&limits.log, &SqliteLogOptions { readers: 2, ..SqliteLogOptions::at("") });
         same(&limits.read_models, &SqliteOptions { readers: 2, ..SqliteOptions::at("") });
         let day = Duration::from_hours(24);
         same(&limits.runner, &RunnerLimits { changes_kept_for: day, ..RunnerLimits::default() });

@@ -3,7 +3,10 @@
 //! One table says everything: the name in the file, the environment variables, the default, and the
 //! sentence that becomes the commented template and `docs/configuration.md`.
 
-use super::limits::{SECTIONS, Section};
+use super::{
+    limits::{SECTIONS, Section},
+    masking::{MASK, masked},
+};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -17,12 +20,33 @@ pub(crate) enum Kind {
     Text,
     /// Text that is never shown; it can also be given as the path of a file, `…_FILE`.
     Secret,
+    /// A URL, which is shown without who signs in and with what; it can also be given as the path of a file.
+    Url,
     /// `true` or `false`.
     Flag,
     /// A whole number.
     Number,
     /// Texts between commas, or an array in the file.
     List,
+}
+
+impl Kind {
+    /// Whether a value may be given as the path of a file that holds it, `…_FILE`.
+    fn may_be_in_a_file(self) -> bool {
+        match self {
+            Self::Secret | Self::Url => true,
+            Self::Text | Self::Flag | Self::Number | Self::List => false,
+        }
+    }
+
+    /// A value as it may be shown.
+    fn shown(self, value: &str) -> String {
+        match self {
+            Self::Secret if !value.is_empty() => MASK.to_owned(),
+            Self::Url => masked(value),
+            Self::Secret | Self::Text | Self::Flag | Self::Number | Self::List => value.to_owned(),
+        }
+    }
 }
 
 /// One setting.
@@ -60,7 +84,7 @@ const fn known_as(alias: &'static str, setting: Setting) -> Setting {
     Setting { alias: Some(alias), ..setting }
 }
 
-use Kind::{Flag, List, Number, Secret, Text};
+use Kind::{Flag, List, Number, Secret, Text, Url};
 
 /// All settings but the limits, in the order of the template.
 #[rustfmt::skip]
@@ -69,11 +93,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("listen", Text, "127.0.0.1:8080", "Address of the API. Port 0 takes a free one."),
     setting("admin_listen", Text, "127.0.0.1:8081", "Address of health, metrics and the operators' and analysts' routes."),
     setting("trusted_proxies", List, "", "Addresses and networks of proxies in front of the API, such as `10.0.0.0/8`: what their `X-Forwarded-For` says is taken for where a request comes from, and their connections are not limited by address. Of others it is ignored."),
-    setting("role", List, "api,worker", "What this process does: `api`, `worker`, or both. The embedded default needs both."),
+    setting("role", List, "api,worker", "What this process does: `api`, `worker`, or both. One alone needs engines that several processes can share, and a given `master_key`."),
     setting("seed", Flag, "true", "Whether four sample advisors are written into an empty log."),
-    setting("event_log_url", Text, "", "The event log: `sqlite:PATH`. Default: `log.db` in the data directory."),
-    setting("read_model_url", Text, "", "The read models and the side store: `sqlite:DIRECTORY`. Default: the data directory."),
-    setting("bus_url", Text, "local:", "The bus between processes: `local:` is this process."),
+    setting("event_log_url", Url, "", "The event log: `sqlite:PATH`. Default: `log.db` in the data directory."),
+    setting("read_model_url", Url, "", "The read models and the side store: `sqlite:DIRECTORY`. Default: the data directory."),
+    setting("bus_url", Url, "local:", "The bus between processes: `local:` is this process."),
     setting("master_key", Secret, "", "Wraps the persons' keys: 32 bytes in base64 or hexadecimal. Default: the file `master.key` in the data directory, made on first use. Whoever loses it loses everybody's words."),
 
     known_as("CLERK_ISSUER", setting("clerk_issuer", Text, "", "The issuer of sign-in tokens, as it stands in their `iss`: https, or http on loopback.")),
@@ -197,7 +221,7 @@ impl Settings {
             for variable in setting.variables().collect::<Vec<_>>().into_iter().rev() {
                 let file = format!("{variable}_FILE");
                 let (direct, by_file) = (environment.get(&variable), environment.get(&file));
-                match (direct, by_file.filter(|_| setting.kind == Secret)) {
+                match (direct, by_file.filter(|_| setting.kind.may_be_in_a_file())) {
                     (Some(_), Some(_)) => return Err(SettingsError::SetTwice(variable)),
                     (Some(value), None) => {
                         self.values.insert(setting.name, (value.clone(), Origin::Environment(variable)));
@@ -219,8 +243,7 @@ impl Settings {
     pub(crate) fn shown(&self) -> impl Iterator<Item = (&'static Setting, String, &Origin)> {
         all().filter_map(|setting| {
             let (value, origin) = self.values.get(setting.name)?;
-            let shown = if setting.kind == Secret && !value.is_empty() { "********".to_owned() } else { value.clone() };
-            Some((setting, shown, origin))
+            Some((setting, setting.kind.shown(value), origin))
         })
     }
 
@@ -262,7 +285,7 @@ fn unknown_variable(environment: &HashMap<String, String>) -> Option<String> {
     let known = |name: &str| {
         all().any(|setting| {
             let variable = setting.variable();
-            name == variable || (setting.kind == Secret && name == format!("{variable}_FILE"))
+            name == variable || (setting.kind.may_be_in_a_file() && name == format!("{variable}_FILE"))
         })
     };
     let mut unknown: Vec<&String> = environment
@@ -300,14 +323,14 @@ pub(crate) fn template() -> String {
 
 fn template_entry(setting: &Setting) -> String {
     let variables: Vec<String> = setting.variables().collect();
-    let by_file = if setting.kind == Secret { " (or …_FILE, the path of a file that holds it)" } else { "" };
+    let by_file = if setting.kind.may_be_in_a_file() { " (or …_FILE, the path of a file that holds it)" } else { "" };
     let value = match setting.kind {
         Flag | Number => setting.default.to_owned(),
         List => {
             let items = setting.default.split(',').filter(|item| !item.is_empty());
             format!("[{}]", items.map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(", "))
         }
-        Text | Secret => format!("\"{}\"", setting.default),
+        Text | Secret | Url => format!("\"{}\"", setting.default),
     };
     format!("\n# {}\n# {}{by_file}\n#{} = {value}\n", setting.help, variables.join(", "), setting.name)
 }
@@ -324,7 +347,7 @@ pub(crate) fn markdown() -> String {
 
 fn markdown_row(setting: &Setting) -> String {
     let variables: Vec<String> = setting.variables().map(|name| format!("`{name}`")).collect();
-    let by_file = if setting.kind == Secret { " (or `…_FILE`)" } else { "" };
+    let by_file = if setting.kind.may_be_in_a_file() { " (or `…_FILE`)" } else { "" };
     let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
     format!("| `{}` | {}{by_file} | {default} | {} |\n", setting.name, variables.join(", "), setting.help)
 }
@@ -376,6 +399,9 @@ mod tests {
         assert_eq!(settings.text("openrouter_api_key"), Some("geheim"));
         let shown: Vec<String> = settings.shown().map(|(_, value, _)| value).collect();
         assert!(!shown.iter().any(|value| value.contains("geheim")));
+        let in_url = variables(&[("ADVISOR_BUS_URL", "nats://me:geheim@bus")]);
+        let settings = Settings::resolve(None, &in_url, &[]).unwrap();
+        assert!(!settings.shown().any(|(_, value, _)| value.contains("geheim")));
         let both = variables(&[("ADVISOR_MASTER_KEY", "a"), ("ADVISOR_MASTER_KEY_FILE", "b")]);
         assert!(matches!(Settings::resolve(None, &both, &[]), Err(SettingsError::SetTwice(_))));
     }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) const WORK_MAX: Duration = Duration::from_secs(6);
 /// Most time for the runner's last batch.
 pub(crate) const RUNNER_MAX: Duration = Duration::from_millis(1_500);
-/// Most time for closing what has files open.
+/// Most time for closing what is open.
 pub(crate) const STORES_MAX: Duration = Duration::from_secs(2);
 
 /// Returns when the process is asked to end.
@@ -45,15 +45,8 @@ impl Running {
         if tokio::time::timeout(RUNNER_MAX, ended(&self.runner)).await.is_err() {
             tracing::warn!("the runner of the projections did not end in time");
         }
-        // The keys first: a backup of a stopped server's files must hold them all.
-        let close = async {
-            self.stores.keys.close().await;
-            self.stores.log.close().await;
-            self.stores.side.close().await;
-            self.stores.generation.close().await;
-        };
-        if tokio::time::timeout(STORES_MAX, close).await.is_err() {
-            tracing::warn!("some file was not closed in time");
+        if tokio::time::timeout(STORES_MAX, self.stores.close()).await.is_err() {
+            tracing::warn!("something was not closed in time");
         }
         tracing::info!("stopped");
         Ok(())

@@ -18,11 +18,12 @@ impl Running {
         keys: Arc<dyn KeyStore>,
         measurements: Measurements,
     ) -> Result<()> {
-        let public = bind(config.listen)?;
+        let public = config.role.answers().then(|| bind(config.listen)).transpose()?;
         let admin = bind(config.admin_listen)?;
         let socket = config.data_dir.join(ADMIN_SOCKET);
         let local = accept::bind_unix(&socket).with_context(|| format!("{} can't be bound", socket.display()))?;
-        let (address, admin_address) = (public.local_addr()?, admin.local_addr()?);
+        let address = public.as_ref().map(TcpListener::local_addr).transpose()?;
+        let admin_address = admin.local_addr()?;
 
         let (limits, admin_limits) = (config.limits.accept.clone(), config.limits.admin_accept.clone());
         let access = LogAccess {
@@ -35,13 +36,17 @@ impl Running {
         let admin_router = advisor_api::admin_router(api, measurements, access);
         let local_router = admin_router.clone().layer(Extension(LocalOperator));
         let stopping = || self.stopping.clone();
-        self.listeners.spawn(accept::serve_tcp(public, advisor_api::front(api), limits, stopping()));
+        if let Some(public) = public {
+            self.listeners.spawn(accept::serve_tcp(public, advisor_api::front(api), limits, stopping()));
+        }
         self.listeners.spawn(accept::serve_tcp(admin, admin_router, admin_limits.clone(), stopping()));
         self.listeners.spawn(accept::serve_unix(local, local_router, admin_limits, stopping()));
 
-        output::line(&format!("listening on http://{address}"))?;
+        if let Some(address) = address {
+            output::line(&format!("listening on http://{address}"))?;
+        }
         output::line(&format!("admin on http://{admin_address}"))?;
-        output::line(&next_step(config, address))
+        address.map_or(Ok(()), |address| output::line(&next_step(config, address)))
     }
 }
 

@@ -1,0 +1,97 @@
+//! Opens what the configuration names: an arm for each engine, and nowhere else a word about which one runs.
+
+use crate::{
+    config::{
+        Config,
+        engines::{BusEngine, EventLogEngine, ReadModelEngine},
+        masking::masked,
+    },
+    master_key::KEYS_FILE,
+    serve::create_data_dir,
+};
+use advisor_bus::{Bus, InProcessBus};
+use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
+use advisor_projections::{Generation, Generations, SideStore, SqliteKeys, SqliteOptions};
+use anyhow::{Result, bail};
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+
+/// What has something open, and is closed at the end.
+pub(super) struct Stores {
+    pub(super) log: OpenLog,
+    pub(super) keys: Arc<SqliteKeys>,
+    pub(super) side: SideStore,
+    pub(super) generation: Generation,
+}
+
+/// The event log as it was opened.
+pub(super) enum OpenLog {
+    Sqlite(Arc<SqliteLog>),
+}
+
+impl OpenLog {
+    /// The log as everybody else sees it.
+    pub(super) fn port(&self) -> Arc<dyn EventLog> {
+        match self {
+            Self::Sqlite(log) => Arc::clone(log) as _,
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Sqlite(log) => log.close().await,
+        }
+    }
+}
+
+impl Stores {
+    /// Opens the log, the keys, the side store and the live read models, in this order: whoever holds the lock of a
+    /// log in SQLite owns the whole data directory.
+    pub(super) async fn open(config: &Config, master_key: [u8; 32]) -> Result<Self> {
+        let log = open_log(config)?;
+        match &config.engines.read_models {
+            ReadModelEngine::Sqlite(directory) => {
+                create_data_dir(directory)?;
+                let keys_file = config.data_dir.join(KEYS_FILE);
+                let keys = SqliteKeys::open_caching(&keys_file, master_key, config.limits.keys_cached_max).await?;
+                let side = SideStore::open(&directory.join("side.db")).await?;
+                let options = |path| SqliteOptions { path, ..config.limits.read_models.clone() };
+                let generation = Generations::open_with(directory, &side, options).await?;
+                Ok(Self { log, keys: Arc::new(keys), side, generation })
+            }
+            ReadModelEngine::Postgres(url) => bail!("`read_model_url`: {}", not_built_in(url)),
+        }
+    }
+
+    /// Closes everything. The keys first: a backup of a stopped server's files must hold them all.
+    pub(super) async fn close(&self) {
+        self.keys.close().await;
+        self.log.close().await;
+        self.side.close().await;
+        self.generation.close().await;
+    }
+}
+
+fn open_log(config: &Config) -> Result<OpenLog> {
+    match &config.engines.event_log {
+        EventLogEngine::Sqlite(path) => {
+            let options = SqliteLogOptions { path: path.clone(), ..config.limits.log.clone() };
+            Ok(OpenLog::Sqlite(Arc::new(SqliteLog::open(options)?)))
+        }
+        EventLogEngine::Postgres(url) | EventLogEngine::KurrentDb(url) => {
+            bail!("`event_log_url`: {}", not_built_in(url))
+        }
+    }
+}
+
+/// The bus.
+pub(super) fn open_bus(config: &Config) -> Result<Arc<dyn Bus>> {
+    match &config.engines.bus {
+        BusEngine::Local => Ok(Arc::new(InProcessBus::holding(config.limits.bus_messages_max))),
+        BusEngine::Nats(url) => bail!("`bus_url`: {}", not_built_in(url)),
+    }
+}
+
+fn not_built_in(url: &SecretString) -> String {
+    format!("the engine of {} is not built into this program", masked(url.expose_secret()))
+}
