@@ -60,7 +60,7 @@ impl<S: Source> Follower<S> {
             // Marked as heard before the look, so that no ring between look and wait is missed.
             self.bell.borrow_and_update();
             match self.source.recent().after(self.after, &self.filter, GLANCE_EVENTS_MAX) {
-                Glance::Closed => return Err(closed()),
+                Glance::Closed(error) => return Err(error),
                 Glance::Behind => {
                     self.told = Told::Nothing;
                     let page = self.next_page().await?;

@@ -9,6 +9,7 @@
 //!
 //! * [`MemoryLog`]: the double for tests, and the simplest reading of the rules.
 //! * [`SqliteLog`]: the embedded default, one file and one process.
+//! * [`PostgresLog`]: a schema in PostgreSQL, and any number of processes.
 //!
 //! # Adding an adapter
 //!
@@ -47,7 +48,9 @@ mod follow;
 pub mod limits;
 pub mod memory;
 pub mod port;
+pub mod postgres;
 mod recent;
+mod room;
 pub mod sqlite;
 
 pub use memory::MemoryLog;
@@ -55,4 +58,5 @@ pub use port::{
     AppendError, Appended, Direction, EventLog, Expected, Filter, NewEvent, Page, Position, ReadError, Recorded,
     Subscription, SubscriptionEvent,
 };
+pub use postgres::{PostgresLog, PostgresLogOptions};
 pub use sqlite::{OpenError, SqliteLog, SqliteLogOptions};

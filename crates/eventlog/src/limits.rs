@@ -3,6 +3,7 @@
 pub use crate::{
     follow::GLANCE_EVENTS_MAX,
     port::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, PAGE_EVENTS_MAX},
+    postgres::{database::IDLE_TRUST, migrations::MIGRATION_WAIT},
     sqlite::{
         checkpoints::{CLOSING_WAIT, RESTART_WAIT, TRUNCATE_WAIT},
         file::WRITER_CACHE_KIB,

@@ -148,7 +148,7 @@ impl Shared {
                 Ok(Page { events: events.into_iter().map(Arc::unwrap_or_clone).collect(), scanned_to })
             }
             Glance::Behind => Err(ReadError::Damaged("a log in memory has lost events".to_owned())),
-            Glance::Closed => Err(crate::follow::closed()),
+            Glance::Closed(error) => Err(error),
         }
     }
 }

@@ -106,7 +106,7 @@ pub enum AppendError {
 }
 
 /// Why a read gave nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
     /// The stream does not exist.
     #[error("the stream does not exist")]

@@ -1,6 +1,9 @@
 //! The newest events, kept in memory: followers that are not behind never ask the disk.
 
-use crate::port::{Filter, Position, Recorded};
+use crate::{
+    follow::closed,
+    port::{Filter, Position, ReadError, Recorded},
+};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -25,7 +28,8 @@ struct Ring {
     bytes: usize,
     after: Position,
     to: Position,
-    closed: bool,
+    /// Why nothing comes any more.
+    closed: Option<ReadError>,
 }
 
 /// What the ring has for a follower.
@@ -39,14 +43,23 @@ pub(crate) enum Glance {
         /// Everything up to here has been looked at.
         scanned_to: Position,
     },
-    /// The log has been closed.
-    Closed,
+    /// Nothing comes any more, and why.
+    Closed(ReadError),
+}
+
+/// Whether what was to be added follows what the ring has.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Joint {
+    /// It did, and was added.
+    Joined,
+    /// Something stands between, which the ring has not got: nothing was added.
+    Missing,
 }
 
 impl Recent {
     /// A ring for a log whose last event stands at `head`.
     pub(crate) fn new(head: Position, events_max: usize, bytes_max: usize) -> Self {
-        let ring = Ring { events: VecDeque::new(), bytes: 0, after: head, to: head, closed: false };
+        let ring = Ring { events: VecDeque::new(), bytes: 0, after: head, to: head, closed: None };
         Self { events_max, bytes_max, ring: Mutex::new(ring), moved: watch::Sender::new(head) }
     }
 
@@ -57,12 +70,26 @@ impl Recent {
 
     /// Whether the log has been closed.
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().closed.is_some()
     }
 
     /// Adds what was appended. Followers see it at once, but sleep on until [`Recent::ring_the_bell`].
     pub(crate) fn push(&self, events: impl IntoIterator<Item = Arc<Recorded>>) {
+        self.add(&mut self.lock(), events);
+    }
+
+    /// Adds all that stands after `after` in the log, but for what the ring has already.
+    pub(crate) fn join(&self, after: Position, events: impl IntoIterator<Item = Arc<Recorded>>) -> Joint {
         let mut ring = self.lock();
+        if after > ring.to {
+            return Joint::Missing;
+        }
+        let to = ring.to;
+        self.add(&mut ring, events.into_iter().filter(|event| event.position > to));
+        Joint::Joined
+    }
+
+    fn add(&self, ring: &mut Ring, events: impl IntoIterator<Item = Arc<Recorded>>) {
         for event in events {
             ring.to = event.position;
             ring.bytes += bytes_of(&event);
@@ -80,6 +107,11 @@ impl Recent {
         self.moved.send_replace(self.head());
     }
 
+    /// Whether somebody holds a bell.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.moved.receiver_count() > 0
+    }
+
     /// A bell that rings when the ring has moved.
     pub(crate) fn bell(&self) -> watch::Receiver<Position> {
         self.moved.subscribe()
@@ -94,17 +126,27 @@ impl Recent {
         ring.to = head;
     }
 
-    /// Ends every follower.
+    /// Ends every follower: the log has been closed.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        self.fail(closed());
+    }
+
+    /// Ends every follower, with this error.
+    pub(crate) fn fail(&self, error: ReadError) {
+        self.lock().closed = Some(error);
         self.ring_the_bell();
+    }
+
+    /// Why nothing comes any more.
+    pub(crate) fn failure(&self) -> Option<ReadError> {
+        self.lock().closed.clone()
     }
 
     /// At most `max` events after `after` are looked at.
     pub(crate) fn after(&self, after: Position, filter: &Filter, max: usize) -> Glance {
         let ring = self.lock();
-        if ring.closed {
-            return Glance::Closed;
+        if let Some(error) = &ring.closed {
+            return Glance::Closed(error.clone());
         }
         if after < ring.after {
             return Glance::Behind;
@@ -179,10 +221,21 @@ mod tests {
         assert_eq!(seen(&recent, 5), Some(vec![6]));
     }
 
+    #[test]
+    fn what_joins_the_ring_leaves_no_gap_and_adds_nothing_twice() {
+        let recent = Recent::new(Position(10), 10, usize::MAX);
+        assert_eq!(recent.join(Position(10), (11..=13).map(event)), Joint::Joined);
+        assert_eq!(recent.join(Position(11), (12..=14).map(event)), Joint::Joined);
+
+        assert_eq!(recent.join(Position(15), [event(16)]), Joint::Missing);
+
+        assert_eq!(seen(&recent, 10), Some(vec![11, 12, 13, 14]));
+    }
+
     fn seen(recent: &Recent, after: u64) -> Option<Vec<u64>> {
         match recent.after(Position(after), &Filter::all(), 100) {
             Glance::Events { events, .. } => Some(events.iter().map(|event| event.position.0).collect()),
-            Glance::Behind | Glance::Closed => None,
+            Glance::Behind | Glance::Closed(_) => None,
         }
     }
 

@@ -30,6 +30,7 @@ use crate::{
         ReadError, Recorded, Subscription, check_append,
     },
     recent::Recent,
+    room::Room,
 };
 use advisor_events::StreamName;
 use async_trait::async_trait;
@@ -39,7 +40,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Semaphore, oneshot},
     time::timeout,
 };
 
@@ -64,7 +65,7 @@ struct Running {
 struct Shared {
     options: SqliteLogOptions,
     appends: Queue<Append>,
-    append_room: Arc<Semaphore>,
+    append_room: Room,
     reads: Queue<Read>,
     read_room: Arc<Semaphore>,
     recent: Recent,
@@ -90,7 +91,7 @@ impl SqliteLog {
 
         let shared = Arc::new(Shared {
             appends: Queue::new(),
-            append_room: Arc::new(Semaphore::new(options.append_queue_bytes_max.clamp(1, Semaphore::MAX_PERMITS))),
+            append_room: Room::new(options.append_queue_max, options.append_queue_bytes_max, options.append_queue_wait),
             reads: Queue::new(),
             read_room: Arc::new(Semaphore::new(options.read_queue_max.max(1))),
             recent: Recent::new(head, options.recent_events_max, options.recent_bytes_max),
@@ -178,7 +179,7 @@ impl EventLog for SqliteLog {
     ) -> Result<Appended, AppendError> {
         check_append(stream, &events)?;
         let bytes = events.iter().map(|event| event.data.len() + event.metadata.len()).sum();
-        let room = self.shared.room_for(bytes).await?;
+        let room = self.shared.append_room.take(bytes).await?;
         let (answer, answered) = oneshot::channel();
         let append = Append { stream: stream.clone(), expected, events, bytes, answer, _room: room };
         self.shared.appends.push(append).map_err(|_| Failure::closed().into_append_error())?;
@@ -227,23 +228,6 @@ impl Source for Shared {
 }
 
 impl Shared {
-    /// A place in the queue of appends. One semaphore bounds bytes and number: the smallest append
-    /// counts as its share of the bytes.
-    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, AppendError> {
-        let all = self.options.append_queue_bytes_max.clamp(1, Semaphore::MAX_PERMITS);
-        let share = (all / self.options.append_queue_max.max(1)).max(1);
-        let permits = u32::try_from(bytes.max(share).min(all)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.append_room);
-        if let Ok(room) = Arc::clone(&room).try_acquire_many_owned(permits) {
-            return Ok(room);
-        }
-        match timeout(self.options.append_queue_wait, room.acquire_many_owned(permits)).await {
-            Ok(Ok(room)) => Ok(room),
-            Ok(Err(_)) => Err(Failure::closed().into_append_error()),
-            Err(_) => Err(AppendError::Unavailable("too many appends wait for the log's writer".to_owned())),
-        }
-    }
-
     fn read_page(
         self: Arc<Self>,
         after: Position,

@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Scene {
     /// The log.
     pub log: Arc<dyn EventLog>,
-    prefix: String,
+    /// What the names of its streams begin with.
+    pub prefix: String,
 }
 
 impl Scene {

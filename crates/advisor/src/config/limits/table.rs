@@ -7,7 +7,7 @@ use super::{
 use crate::serve::{RUNNER_END_MAX, STORES_END_MAX, WORK_END_MAX};
 use advisor_api::limits as api;
 use advisor_commands::limits as commands;
-use advisor_eventlog::{SqliteLogOptions, limits as log};
+use advisor_eventlog::{PostgresLogOptions, SqliteLogOptions, limits as log};
 use advisor_events::ids::STREAM_NAME_BYTES_MAX;
 use advisor_projections::{SqliteOptions, limits as projections};
 use advisor_workers::{
@@ -86,6 +86,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section { title: "Sign-in", limits: SIGN_IN },
     Section { title: "Commands", limits: COMMANDS },
     Section { title: "The event log", limits: LOG },
+    Section { title: "The event log in PostgreSQL", limits: POSTGRES_LOG },
     Section { title: "The read side", limits: READ_SIDE },
     Section { title: "The bus", limits: BUS },
     Section { title: "Models and replies", limits: MODELS },
@@ -293,6 +294,35 @@ const LOG: &[Limit] = &[
     fixed("Longest that readers hold up the write-ahead log's beginning anew.", || log::RESTART_WAIT.amount(), "ms", "It is tried again later."),
     fixed("Longest that anybody holds up its being cut.", || log::TRUNCATE_WAIT.amount(), "ms", "It is tried again later."),
     fixed("Longest that readers hold up the last move of it.", || log::CLOSING_WAIT.amount(), "ms", "The next start does it."),
+];
+
+fn postgres_log() -> PostgresLogOptions {
+    PostgresLogOptions::at("")
+}
+
+#[rustfmt::skip]
+const POSTGRES_LOG: &[Limit] = &[
+    fixed("Connections of one process that read; one more appends.", || postgres_log().readers.amount(), "connections", "Reads wait."),
+    fixed("Longest wait for a connection to be made.", || postgres_log().connect_timeout.amount(), "ms", "503 `UNAVAILABLE`"),
+    fixed("Most appends that wait to be sent.", || postgres_log().append_queue_max.amount(), "appends", "503 `UNAVAILABLE` after the wait for a place."),
+    fixed("Most bytes of the appends that wait to be sent.", || postgres_log().append_queue_bytes_max.amount(), "bytes", "503 `UNAVAILABLE` after the wait for a place."),
+    fixed("Longest wait for a place among them.", || postgres_log().append_queue_wait.amount(), "ms", "503 `UNAVAILABLE`"),
+    fixed("Longest wait for the answer to an append, and of PostgreSQL for its network.", || postgres_log().append_timeout.amount(), "ms", "It is repeated as long as `command_repeat_ms` says."),
+    fixed("Longest wait in PostgreSQL for the appends of other processes.", || postgres_log().append_lock_wait.amount(), "ms", "503 `UNAVAILABLE`"),
+    fixed("Most appends of one statement.", || postgres_log().group_appends_max.amount(), "appends", "The others come with the next."),
+    fixed("Most events of one statement.", || postgres_log().group_events_max.amount(), "events", "The others come with the next."),
+    fixed("Most bytes of one statement.", || postgres_log().group_bytes_max.amount(), "bytes", "The others come with the next."),
+    fixed("Longest wait for the answer to a read.", || postgres_log().read_timeout.amount(), "ms", "503 `UNAVAILABLE`"),
+    fixed("Most bytes of one page of the whole log.", || postgres_log().page_bytes_max.amount(), "bytes", "The page ends."),
+    fixed("Most events that one page of the whole log looks at, when not all are asked for.", || postgres_log().page_scan_max.amount(), "events", "The page ends."),
+    fixed("Most events of a follower's page while it is behind.", || postgres_log().follow_page_max.amount(), "events", "The page ends."),
+    fixed("Most events kept in memory for followers.", || postgres_log().recent_events_max.amount(), "events", "Who is behind reads pages."),
+    fixed("Most bytes kept in memory for followers.", || postgres_log().recent_bytes_max.amount(), "bytes", "Who is behind reads pages."),
+    fixed("Shortest time between two looks for the appends of other processes.", || postgres_log().look_interval_min.amount(), "ms", "The next look waits."),
+    fixed("Longest time between two looks.", || postgres_log().look_interval_max.amount(), "ms", "The next look is taken."),
+    fixed("Most events that one look takes.", || postgres_log().look_events_max.amount(), "events", "Followers read pages."),
+    fixed("How long an idle connection is believed to stand.", || log::IDLE_TRUST.amount(), "ms", "It is asked first."),
+    fixed("Longest time to make the schema or bring it up to date.", || log::MIGRATION_WAIT.amount(), "ms", "503 `UNAVAILABLE`; it is tried again."),
 ];
 
 fn read_models_default() -> SqliteOptions {

@@ -1,0 +1,195 @@
+//! The end of the log, for those who follow it: what this process appends is shown to them at once, what others append
+//! is looked for, by one task for all of them, and the more often the more happens.
+
+use super::database::Database;
+use crate::{
+    follow::{Source, closed, follow},
+    port::{Filter, PAGE_EVENTS_MAX, Page, Position, ReadError, Recorded, Subscription},
+    recent::{Joint, Recent},
+};
+use futures::future::{BoxFuture, FutureExt};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+
+/// The next look comes after this part of the time since news last came.
+const PART_OF_SILENCE: u32 = 10;
+
+/// The tail that all followers share, while there are any.
+pub(super) struct Tails {
+    database: Arc<Database>,
+    tasks: TaskTracker,
+    ending: CancellationToken,
+    current: Mutex<Option<Arc<Tail>>>,
+}
+
+/// What followers are served from as long as looks succeed: one that fails ends it, and them.
+pub(super) struct Tail {
+    database: Arc<Database>,
+    tasks: TaskTracker,
+    recent: Recent,
+    /// Counts those who asked for a look.
+    asked: watch::Sender<u64>,
+    /// How many had asked when the last look began; when there will be no more looks, the highest number.
+    looked: watch::Sender<u64>,
+}
+
+/// What a look has found.
+enum Look {
+    News,
+    Nothing,
+}
+
+impl Tails {
+    pub(super) fn new(database: Arc<Database>, tasks: TaskTracker, ending: CancellationToken) -> Self {
+        Self { database, tasks, ending, current: Mutex::default() }
+    }
+
+    /// Everything after `after`, and then what comes. It begins once the tail has reached what is there now.
+    pub(super) async fn follow(self: &Arc<Self>, after: Position, filter: Filter) -> Result<Subscription, ReadError> {
+        let (tail, subscription) = {
+            let mut current = self.lock();
+            let tail = Arc::clone(current.get_or_insert_with(|| self.begin()));
+            // It holds the tail's bell from here on, so that the tail does not end for want of followers.
+            let subscription = follow(Arc::clone(&tail), after, filter);
+            (tail, subscription)
+        };
+        tail.be_looked_at().await?;
+        Ok(subscription)
+    }
+
+    /// The tail, if anybody follows.
+    pub(super) fn current(&self) -> Option<Arc<Tail>> {
+        self.lock().clone()
+    }
+
+    fn begin(self: &Arc<Self>) -> Arc<Tail> {
+        let options = &self.database.options;
+        let tail = Arc::new(Tail {
+            database: Arc::clone(&self.database),
+            tasks: self.tasks.clone(),
+            recent: Recent::new(Position::START, options.recent_events_max, options.recent_bytes_max),
+            asked: watch::Sender::new(0),
+            looked: watch::Sender::new(0),
+        });
+        self.tasks.spawn(Arc::clone(self).look_on(Arc::clone(&tail)));
+        tail
+    }
+
+    /// Looks for news until nobody follows, a look fails, or the log is closed.
+    async fn look_on(self: Arc<Self>, tail: Arc<Tail>) {
+        let looks = async {
+            let mut asked = tail.asked.subscribe();
+            let mut news_came = Instant::now();
+            while self.is_needed(&tail) {
+                let asks = *asked.borrow_and_update();
+                if matches!(tail.look().await?, Look::News) {
+                    news_came = Instant::now();
+                }
+                tail.looked.send_replace(asks);
+                tokio::select! {
+                    _ = asked.changed() => {}
+                    () = sleep(self.database.options.pause(news_came)) => {}
+                }
+            }
+            Ok::<_, ReadError>(())
+        };
+        let ended = self.ending.run_until_cancelled(looks).await.unwrap_or_else(|| Err(closed()));
+        if let Err(error) = ended {
+            *self.lock() = None;
+            tail.recent.fail(error);
+            tail.looked.send_replace(u64::MAX);
+        }
+    }
+
+    /// Whether anybody follows; if not, the tail is nobody's any more.
+    fn is_needed(&self, tail: &Tail) -> bool {
+        let mut current = self.lock();
+        let needed = tail.recent.is_followed();
+        if !needed {
+            *current = None;
+        }
+        needed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Tail>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tail {
+    /// Shows what stands after `after`. What others appended before it is looked for at once.
+    pub(super) fn show(&self, after: Position, events: Vec<Arc<Recorded>>) {
+        if self.recent.join(after, events) == Joint::Missing {
+            self.ask();
+        }
+    }
+
+    /// Wakes the followers.
+    pub(super) fn ring_the_bell(&self) {
+        self.recent.ring_the_bell();
+    }
+
+    /// Returns when a look that began after now has ended.
+    async fn be_looked_at(&self) -> Result<(), ReadError> {
+        let mut looked = self.looked.subscribe();
+        let ask = self.ask();
+        // Its sender is ours.
+        drop(looked.wait_for(|reached| *reached >= ask).await);
+        self.recent.failure().map_or(Ok(()), Err)
+    }
+
+    fn ask(&self) -> u64 {
+        let mut mine = 0;
+        self.asked.send_modify(|asked| {
+            *asked += 1;
+            mine = *asked;
+        });
+        mine
+    }
+
+    /// Where more has come than a look takes, followers read pages up to the head.
+    async fn look(&self) -> Result<Look, ReadError> {
+        let to = self.recent.head();
+        let head = self.database.head().await?;
+        if head <= to {
+            return Ok(Look::Nothing);
+        }
+        let max = self.database.options.look_events_max.clamp(1, PAGE_EVENTS_MAX);
+        let page = self.database.read_all(to, &Filter::all(), max).await?;
+        if page.scanned_to < head {
+            self.recent.restart_at(head);
+        } else {
+            self.recent.join(to, page.events.into_iter().map(Arc::new));
+        }
+        self.recent.ring_the_bell();
+        Ok(Look::News)
+    }
+}
+
+impl Source for Tail {
+    fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    fn page(self: Arc<Self>, after: Position, filter: &Filter) -> BoxFuture<'static, Result<Page, ReadError>> {
+        let (filter, max) = (filter.clone(), self.database.options.follow_page_max.clamp(1, PAGE_EVENTS_MAX));
+        let tail = Arc::clone(&self);
+        let reading = self.tasks.spawn(async move { tail.database.read_all(after, &filter, max).await });
+        let reading = AbortOnDropHandle::new(reading);
+        async move { reading.await.unwrap_or_else(|error| Err(ReadError::Unavailable(error.to_string()))) }.boxed()
+    }
+}
+
+impl super::PostgresLogOptions {
+    fn pause(&self, news_came: Instant) -> std::time::Duration {
+        let longest = self.look_interval_max.max(self.look_interval_min);
+        (news_came.elapsed() / PART_OF_SILENCE).clamp(self.look_interval_min, longest)
+    }
+}

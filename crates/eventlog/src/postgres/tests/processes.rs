@@ -1,0 +1,153 @@
+//! Several processes that append to one log, and one that follows it.
+//!
+//! `ADVISOR_TEST_PAUSE_MS` makes the pauses of stopped writers longer than the others need to show that they go on:
+//! 30,000 for the long form.
+
+use super::place::Place;
+use crate::{
+    contract::scene::{Follower, Scene},
+    port::{Filter, Position, Recorded},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    collections::HashMap,
+    io::Read,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// Writers of each process.
+const WRITERS: usize = 16;
+/// Appends of each of them, of two events.
+const APPENDS: usize = 40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_processes_append_becomes_visible_in_the_order_of_its_positions() {
+    let place = Place::new(|_| {});
+    let scene = Scene::on(place.log());
+    let mut follower = scene.subscribe_to(Position::START, Filter::all()).await;
+    let processes = [Process::begin(&place, "one"), Process::begin(&place, "two")];
+
+    // The follower itself checks that nothing comes behind what it was told.
+    let told = follower.events(2 * WRITERS * APPENDS * 2).await;
+
+    assert_what_the_log_holds(&scene, &told).await;
+    let repeats: Vec<_> = processes.into_iter().map(Process::end).collect();
+    assert_eq!(repeats, [0, 0], "appends of one process make none of another fail");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_stopped_at_any_moment_holds_nobody_up() {
+    let place = Place::new(|_| {});
+    let scene = Scene::on(place.log());
+    let mut follower = scene.subscribe_to(Position::START, Filter::all()).await;
+    let processes = [Process::begin(&place, "one"), Process::begin(&place, "two")];
+    let all = 2 * WRITERS * APPENDS * 2;
+    let mut told = follower.events(WRITERS).await;
+
+    let mut stopped = 0;
+    while told.len() < all / 4 {
+        // Some events on, so that the moment is a different one each time.
+        told.extend(follower.events(1 + random_below(20)).await);
+        let (one, other) = (&processes[stopped % 2], &processes[(stopped + 1) % 2]);
+        stopped += 1;
+        one.stop();
+        // What it had sent before may still come; the other one goes on all the same.
+        told.extend(events_of(&mut follower, other.name, 20).await);
+        tokio::time::sleep(pause()).await;
+        one.go_on();
+    }
+    told.extend(follower.events(all - told.len()).await);
+
+    assert!(stopped >= 5, "only {stopped} stops");
+    assert_what_the_log_holds(&scene, &told).await;
+    for process in processes {
+        process.end();
+    }
+}
+
+/// The follower was told exactly what the log holds, and each stream's revisions are dense.
+async fn assert_what_the_log_holds(scene: &Scene, told: &[Arc<Recorded>]) {
+    let all = scene.scan(Position::START, &Filter::all(), 1_000).await;
+    assert!(told.iter().map(Arc::as_ref).eq(all.iter()), "{} told, {} there", told.len(), all.len());
+    let mut revisions: HashMap<_, u64> = HashMap::new();
+    for event in &all {
+        let next = revisions.entry(&event.stream).or_default();
+        assert_eq!(event.revision, *next, "{}", event.stream);
+        *next += 1;
+    }
+    assert_eq!(revisions.len(), 2 * WRITERS);
+}
+
+/// What comes, until so many events of one process have.
+async fn events_of(follower: &mut Follower, process: &str, count: usize) -> Vec<Arc<Recorded>> {
+    let mut events = Vec::new();
+    let mut missing = count;
+    while missing > 0 {
+        let event = follower.events(1).await.remove(0);
+        missing -= usize::from(event.stream.as_str().starts_with(process));
+        events.push(event);
+    }
+    events
+}
+
+fn random_below(limit: usize) -> usize {
+    usize::from(Uuid::new_v4().as_bytes()[0]) % limit
+}
+
+/// How long a stopped process stays so once the other has shown that it goes on.
+#[expect(clippy::disallowed_methods, reason = "the long form of a test is asked for so")]
+fn pause() -> Duration {
+    let asked = std::env::var("ADVISOR_TEST_PAUSE_MS").ok();
+    Duration::from_millis(asked.map_or(0, |asked| asked.parse().expect("milliseconds")))
+}
+
+/// The program of `examples/writers.rs`.
+struct Process {
+    name: &'static str,
+    child: Child,
+}
+
+impl Process {
+    fn begin(place: &Place, name: &'static str) -> Self {
+        let tests = std::env::current_exe().expect("this program");
+        let built = tests.ancestors().nth(2).expect("where cargo builds").join("examples/writers");
+        let numbers = [WRITERS, APPENDS].map(|number| number.to_string());
+        let arguments =
+            [&place.options.url, &place.options.schema, name].into_iter().chain(numbers.iter().map(|n| &**n));
+        let child = Command::new(&built).args(arguments).stdout(Stdio::piped()).spawn();
+        let child =
+            child.unwrap_or_else(|error| panic!("{}: {error}; cargo builds it with all tests", built.display()));
+        Self { name, child }
+    }
+
+    fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// How many of its appends had to be repeated, when it has ended.
+    fn end(mut self) -> u64 {
+        let mut printed = String::new();
+        self.child.stdout.take().expect("an output").read_to_string(&mut printed).expect("what it prints");
+        assert!(self.child.wait().expect("an end").success(), "{} failed", self.name);
+        printed.trim().parse().expect("a number")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a signal");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A test that fails leaves nobody behind, not even one that is stopped.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
