@@ -10,6 +10,7 @@ mod events;
 mod log_opening;
 mod logging;
 mod master_key;
+mod migrate;
 mod openapi;
 mod output;
 mod serve;
@@ -49,6 +50,8 @@ enum Command {
     Users(users::Users),
     /// Compare the read models with the log: what they have consumed, and every row.
     Verify(verify::Args),
+    /// Bring what lies in PostgreSQL up to date with this program.
+    Migrate(migrate::Args),
     /// Show, check or explain the configuration.
     #[command(subcommand)]
     Config(config_command::ConfigCommand),
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Events(command) => events::run(&command),
         Command::Users(command) => users::run(&command),
         Command::Verify(args) => verify::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::Config(command) => config_command::run(&command),
         Command::Openapi => openapi::run(),
         Command::Errors => errors::run(),
