@@ -68,3 +68,22 @@ impl Listener for InProcessListener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Fixture;
+    use std::sync::Arc;
+
+    struct InOneProcess;
+
+    #[async_trait]
+    impl Fixture for InOneProcess {
+        async fn open(&self, messages_max: usize) -> [Arc<dyn Bus>; 2] {
+            let bus = Arc::new(InProcessBus::holding(messages_max));
+            [Arc::clone(&bus) as _, bus]
+        }
+    }
+
+    crate::contract_tests!(InOneProcess);
+}

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::serve::{RUNNER_END_MAX, STORES_END_MAX, WORK_END_MAX};
 use advisor_api::limits as api;
+use advisor_bus::limits as bus;
 use advisor_commands::limits as commands;
 use advisor_eventlog::{PostgresLogOptions, SqliteLogOptions, limits as log};
 use advisor_events::ids::STREAM_NAME_BYTES_MAX;
@@ -361,6 +362,13 @@ const READ_SIDE: &[Limit] = &[
 const BUS: &[Limit] = &[
     set("bus_messages_max", "1024", "messages", "Messages of the bus that are kept for a slow listener of each topic.", "The oldest are lost to it: it looks by itself."),
     fixed("Changes in one message.", || projections::CHANGES_IN_MESSAGE_MAX.amount(), "changes", "They are told in several."),
+    fixed("Largest message on NATS.", || bus::MESSAGE_BYTES_MAX.amount(), "bytes", "Changes are told in several; a piece of a reply is not told: its draft has it."),
+    fixed("Longest id in the name of a topic on NATS.", || bus::ID_BYTES_MAX.amount(), "bytes", "The reply's text is not pushed before it is whole, but for its draft once a second."),
+    fixed("Messages and subscriptions that wait to be sent to NATS.", || bus::QUEUED_MAX.amount(), "messages", "They are lost and counted (`advisor_bus_messages_lost_total`): who listens looks by itself."),
+    fixed("Most time to connect to NATS.", || bus::CONNECT_TIMEOUT.amount(), "ms", "It is tried again."),
+    fixed("Longest pause before that.", || bus::RECONNECT_PAUSE_MAX.amount(), "ms", "It is tried again, as long as the process runs."),
+    fixed("How often a NATS server is asked whether it is there; the third question without an answer is the last.", || bus::PING_EVERY.amount(), "ms", "The connection is given up, and another one made."),
+    fixed("Most time that is waited for NATS to know what is listened to.", || bus::ANSWER_TIMEOUT.amount(), "ms", "Who listens looks by itself."),
 ];
 
 fn replies_default() -> ReplyOptions {
