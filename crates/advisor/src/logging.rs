@@ -9,9 +9,13 @@ use std::io::IsTerminal;
 use tracing::subscriber::set_global_default;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
+/// What is logged unless `RUST_LOG` says otherwise. NATS's client tells of each attempt to connect; `advisor_bus` tells
+/// of each time that it was away.
+const FILTER: &str = "info,async_nats=off";
+
 /// Starts logging; `RUST_LOG` chooses what is logged.
 pub(crate) fn start(format: LogFormat) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
     let pretty = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Pretty => true,

@@ -119,7 +119,7 @@ async fn serve(config: &Config) -> Result<()> {
     log_opening::seed(&*log, &commands.advisors, &*clock, seeding).await?;
 
     // What follows the log.
-    let bus = engines::open_bus(config)?;
+    let bus = engines::open_bus(config, &master_key).await?;
     let reader = Reader::new(&generation);
     let running = Running::new(stores);
     let runner = Runner::open(RunnerParts {

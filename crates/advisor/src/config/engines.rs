@@ -1,6 +1,7 @@
 //! Which engine each part runs on, and which part of the work this process does.
 
 use super::settings::{Settings, SettingsError};
+use advisor_bus::nats;
 use anyhow::{Result, bail};
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,15 @@ pub(crate) enum BusEngine {
     /// Nothing: there is one process.
     Local,
     /// NATS.
-    Nats(SecretString),
+    Nats(NatsSettings),
+}
+
+/// How NATS is reached.
+pub(crate) struct NatsSettings {
+    pub(crate) url: SecretString,
+    pub(crate) credentials_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) prefix: String,
 }
 
 /// Which part of the work this process does.
@@ -153,7 +162,18 @@ fn bus(settings: &Settings) -> Result<BusEngine, SettingsError> {
     let wrong = || settings.wrong("bus_url", "`local:`, `nats://…` or `tls://…`");
     match scheme(url).ok_or_else(wrong)? {
         ("local", "") => Ok(BusEngine::Local),
-        ("nats" | "tls", _) => Ok(BusEngine::Nats(SecretString::from(url))),
+        ("nats" | "tls", _) => {
+            let file = |name| settings.text(name).map(PathBuf::from);
+            let credentials_file = file("bus_credentials_file");
+            let usable = nats::check(url, credentials_file.as_deref());
+            usable.map_err(|error| settings.wrong("bus_url", format!("usable: {error}")))?;
+            Ok(BusEngine::Nats(NatsSettings {
+                url: SecretString::from(url),
+                credentials_file,
+                ca_file: file("bus_ca_file"),
+                prefix: settings.text("bus_prefix").unwrap_or_default().to_owned(),
+            }))
+        }
         _ => Err(wrong()),
     }
 }
@@ -212,8 +232,25 @@ mod tests {
             assert!(event_log(url).is_err(), "{url}");
         }
         let bus = |url| load(&[("ADVISOR_BUS_URL", url)]).map(|config| config.engines.bus);
-        assert!(matches!(bus("tls://h"), Ok(BusEngine::Nats(_))));
+        assert!(matches!(bus("tls://token@h"), Ok(BusEngine::Nats(_))));
         assert!(bus("local:h").is_err() && bus("kafka://h").is_err());
+    }
+
+    #[test]
+    fn beyond_loopback_the_bus_needs_a_login() {
+        let bus = |variables: &[(&str, &str)]| load(variables).map(|config| config.engines.bus);
+        let (there, file) = (("ADVISOR_BUS_URL", "nats://bus:4222"), ("ADVISOR_BUS_CREDENTIALS_FILE", "bus.creds"));
+        let error = bus(&[there]).err().unwrap().to_string();
+        assert!(
+            error.contains("`bus_url`") && error.contains("lies beyond loopback, where it needs a login"),
+            "{error}"
+        );
+        let Ok(BusEngine::Nats(given)) = bus(&[there, file]) else { panic!("a credentials file is a login") };
+        assert_eq!(
+            (given.credentials_file.as_deref(), given.prefix.as_str()),
+            (Some(Path::new("bus.creds")), "advisor")
+        );
+        assert!(bus(&[("ADVISOR_BUS_URL", "nats://127.0.0.1")]).is_ok());
     }
 
     fn load(variables: &[(&str, &str)]) -> Result<Config> {

@@ -97,7 +97,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("seed", Flag, "true", "Whether four sample advisors are written into an empty log."),
     setting("event_log_url", Url, "", "The event log: `sqlite:PATH`. Default: `log.db` in the data directory."),
     setting("read_model_url", Url, "", "The read models and the side store: `sqlite:DIRECTORY`. Default: the data directory."),
-    setting("bus_url", Url, "local:", "The bus between processes: `local:` is this process."),
+    setting("bus_url", Url, "local:", "The bus between processes: `local:` is this process; `nats://user:password@host:port`, or `tls://…`, a NATS server, and with commas between them several of one cluster. Beyond loopback it needs a login."),
+    setting("bus_credentials_file", Text, "", "A file with credentials for NATS (a JWT and the seed of an nkey), instead of a login in `bus_url`."),
+    setting("bus_ca_file", Text, "", "A file with the certificates, in PEM, that `tls://` trusts. Default: those of the system."),
+    setting("bus_prefix", Text, "advisor", "What the names of all topics on NATS begin with; the login needs to publish and to subscribe to nothing but this, a dot and `>`."),
     setting("master_key", Secret, "", "Wraps the persons' keys: 32 bytes in base64 or hexadecimal. Default: the file `master.key` in the data directory, made on first use. Whoever loses it loses everybody's words."),
 
     known_as("CLERK_ISSUER", setting("clerk_issuer", Text, "", "The issuer of sign-in tokens, as it stands in their `iss`: https, or http on loopback.")),

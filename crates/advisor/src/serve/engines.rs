@@ -9,11 +9,13 @@ use crate::{
     master_key::KEYS_FILE,
     serve::create_data_dir,
 };
-use advisor_bus::{Bus, InProcessBus};
+use advisor_bus::{Bus, InProcessBus, NatsBus, NatsOptions};
 use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
 use advisor_projections::{Generation, Generations, SideStore, SqliteKeys, SqliteOptions};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use hkdf::Hkdf;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
 use std::sync::Arc;
 
 /// What has something open, and is closed at the end.
@@ -84,11 +86,24 @@ fn open_log(config: &Config) -> Result<OpenLog> {
     }
 }
 
-/// The bus.
-pub(super) fn open_bus(config: &Config) -> Result<Arc<dyn Bus>> {
+/// The bus. A server that is away is waited for by nobody.
+pub(super) async fn open_bus(config: &Config, master_key: &[u8; 32]) -> Result<Arc<dyn Bus>> {
+    let messages_max = config.limits.bus_messages_max;
     match &config.engines.bus {
-        BusEngine::Local => Ok(Arc::new(InProcessBus::holding(config.limits.bus_messages_max))),
-        BusEngine::Nats(url) => bail!("`bus_url`: {}", not_built_in(url)),
+        BusEngine::Local => Ok(Arc::new(InProcessBus::holding(messages_max))),
+        BusEngine::Nats(nats) => {
+            let mut key = [0; 32];
+            let derived = Hkdf::<Sha256>::new(None, master_key).expand(b"advisor bus", &mut key);
+            derived.map_err(|_| anyhow!("the key of the bus can't be derived"))?;
+            let options = NatsOptions {
+                credentials_file: nats.credentials_file.clone(),
+                ca_file: nats.ca_file.clone(),
+                prefix: nats.prefix.clone(),
+                messages_max,
+                ..NatsOptions::new(nats.url.expose_secret(), key)
+            };
+            Ok(Arc::new(NatsBus::open(options).await.context("`bus_url`")?))
+        }
     }
 }
 
