@@ -1,20 +1,22 @@
 //! Appends to a log in PostgreSQL from several tasks at once, each to a stream of its own: one of the processes that
 //! share a log in the tests of `PostgresLog`.
 //!
-//! `writers URL SCHEMA NAME WRITERS APPENDS`: each writer makes so many appends of two events. An append that is not
-//! answered with success is repeated until it is; at the end, the number of such answers is printed.
+//! `writers URL SCHEMA NAME WRITERS`: they append, two events at a time, until the standard input ends. An append that
+//! is not answered with success is repeated until it is; at the end, the number of such answers is printed.
 #![expect(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "this is part of a test")]
 
 use advisor_eventlog::{AppendError, EventLog, Expected, NewEvent, PostgresLog, PostgresLogOptions};
 use advisor_events::StreamName;
 use std::{
     env,
+    io::{self, Read},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -25,20 +27,25 @@ async fn main() {
     options.schema = argument("SCHEMA");
     let name = argument("NAME");
     let writers: u64 = argument("WRITERS").parse().expect("a number of writers");
-    let appends: u64 = argument("APPENDS").parse().expect("a number of appends");
 
     let log = Arc::new(PostgresLog::open(options).expect("a log"));
     let repeats = Arc::new(AtomicU64::new(0));
+    let enough = CancellationToken::new();
     let mut tasks = JoinSet::new();
     for writer in 0..writers {
         let stream = StreamName::from_text(format!("{name}.{writer}"));
-        let (log, repeats) = (Arc::clone(&log), Arc::clone(&repeats));
+        let (log, repeats, enough) = (Arc::clone(&log), Arc::clone(&repeats), enough.clone());
         tasks.spawn(async move {
-            for append in 0..appends {
-                write(&log, &stream, append * 2, &repeats).await;
+            let mut revision = 0;
+            while !enough.is_cancelled() {
+                write(&log, &stream, revision, &repeats).await;
+                revision += 2;
             }
         });
     }
+    let input_ends = spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new()));
+    input_ends.await.expect("a thread").expect("the end of the input");
+    enough.cancel();
     while let Some(ended) = tasks.join_next().await {
         ended.expect("a writer");
     }
@@ -69,5 +76,5 @@ async fn write(log: &PostgresLog, stream: &StreamName, revision: u64, repeats: &
 }
 
 fn event() -> NewEvent {
-    NewEvent { id: Uuid::new_v4(), type_name: "process.wrote.v1".to_owned(), data: vec![b'x'; 600], metadata: vec![] }
+    NewEvent { id: Uuid::new_v4(), type_name: "process.wrote.v1".to_owned(), data: vec![b'x'; 16], metadata: vec![] }
 }

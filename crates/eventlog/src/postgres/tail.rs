@@ -1,14 +1,17 @@
 //! The end of the log, for those who follow it: what this process appends is shown to them at once, what others append
 //! is looked for, by one task for all of them, and the more often the more happens.
 
-use super::database::Database;
+use super::{PostgresLogOptions, database::Database};
 use crate::{
     follow::{Source, closed, follow},
     port::{Filter, PAGE_EVENTS_MAX, Page, Position, ReadError, Recorded, Subscription},
     recent::{Joint, Recent},
 };
 use futures::future::{BoxFuture, FutureExt};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -95,7 +98,7 @@ impl Tails {
                 tail.looked.send_replace(asks);
                 tokio::select! {
                     _ = asked.changed() => {}
-                    () = sleep(self.database.options.pause(news_came)) => {}
+                    () = sleep(self.database.options.pause(news_came.elapsed())) => {}
                 }
             }
             Ok::<_, ReadError>(())
@@ -187,9 +190,10 @@ impl Source for Tail {
     }
 }
 
-impl super::PostgresLogOptions {
-    fn pause(&self, news_came: Instant) -> std::time::Duration {
+impl PostgresLogOptions {
+    /// How long nobody looks after so long a silence.
+    pub(super) fn pause(&self, silence: Duration) -> Duration {
         let longest = self.look_interval_max.max(self.look_interval_min);
-        (news_came.elapsed() / PART_OF_SILENCE).clamp(self.look_interval_min, longest)
+        (silence / PART_OF_SILENCE).clamp(self.look_interval_min, longest)
     }
 }

@@ -1,10 +1,12 @@
 //! The contract, on a real PostgreSQL, and what only several processes and broken connections can show.
 
 mod connections;
+mod followers;
 mod lock;
 mod place;
 mod processes;
 mod schema;
+mod wire;
 
 use place::Place;
 

@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 /// Writers of each process.
 const WRITERS: usize = 16;
-/// Appends of each of them, of two events.
-const APPENDS: usize = 40;
+/// How often one of them is stopped.
+const STOPS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_processes_append_becomes_visible_in_the_order_of_its_positions() {
@@ -31,10 +31,11 @@ async fn what_two_processes_append_becomes_visible_in_the_order_of_its_positions
     let processes = [Process::begin(&place, "one"), Process::begin(&place, "two")];
 
     // The follower itself checks that nothing comes behind what it was told.
-    let told = follower.events(2 * WRITERS * APPENDS * 2).await;
+    let mut told = follower.events(2_000).await;
+    let repeats = processes.map(Process::end);
+    rest(&scene, &mut follower, &mut told).await;
 
     assert_what_the_log_holds(&scene, &told).await;
-    let repeats: Vec<_> = processes.into_iter().map(Process::end).collect();
     assert_eq!(repeats, [0, 0], "appends of one process make none of another fail");
 }
 
@@ -44,28 +45,28 @@ async fn a_process_that_is_stopped_at_any_moment_holds_nobody_up() {
     let scene = Scene::on(place.log());
     let mut follower = scene.subscribe_to(Position::START, Filter::all()).await;
     let processes = [Process::begin(&place, "one"), Process::begin(&place, "two")];
-    let all = 2 * WRITERS * APPENDS * 2;
-    let mut told = follower.events(WRITERS).await;
+    let mut told = Vec::new();
+    for process in &processes {
+        let before = scene.head().await;
+        events_of(process, before, &mut follower, &mut told).await;
+    }
 
-    let mut stopped = 0;
-    while told.len() < all / 4 {
+    for stop in 0..STOPS {
         // Some events on, so that the moment is a different one each time.
-        told.extend(follower.events(1 + random_below(20)).await);
-        let (one, other) = (&processes[stopped % 2], &processes[(stopped + 1) % 2]);
-        stopped += 1;
+        told.extend(follower.events(1 + random_below(100)).await);
+        let (one, other) = (&processes[stop % 2], &processes[(stop + 1) % 2]);
         one.stop();
-        // What it had sent before may still come; the other one goes on all the same.
-        told.extend(events_of(&mut follower, other.name, 20).await);
+        let stopped_at = scene.head().await;
+        events_of(other, stopped_at, &mut follower, &mut told).await;
         tokio::time::sleep(pause()).await;
         one.go_on();
     }
-    told.extend(follower.events(all - told.len()).await);
-
-    assert!(stopped >= 5, "only {stopped} stops");
-    assert_what_the_log_holds(&scene, &told).await;
     for process in processes {
         process.end();
     }
+    rest(&scene, &mut follower, &mut told).await;
+
+    assert_what_the_log_holds(&scene, &told).await;
 }
 
 /// The follower was told exactly what the log holds, and each stream's revisions are dense.
@@ -81,16 +82,22 @@ async fn assert_what_the_log_holds(scene: &Scene, told: &[Arc<Recorded>]) {
     assert_eq!(revisions.len(), 2 * WRITERS);
 }
 
-/// What comes, until so many events of one process have.
-async fn events_of(follower: &mut Follower, process: &str, count: usize) -> Vec<Arc<Recorded>> {
-    let mut events = Vec::new();
-    let mut missing = count;
+/// What comes, until one process has appended some more after a position.
+async fn events_of(process: &Process, after: Position, follower: &mut Follower, told: &mut Vec<Arc<Recorded>>) {
+    let mut missing = 20;
     while missing > 0 {
         let event = follower.events(1).await.remove(0);
-        missing -= usize::from(event.stream.as_str().starts_with(process));
-        events.push(event);
+        missing -= usize::from(event.position > after && event.stream.as_str().starts_with(process.name));
+        told.push(event);
     }
-    events
+}
+
+/// What comes until the end of the log, which nobody appends to any more.
+async fn rest(scene: &Scene, follower: &mut Follower, told: &mut Vec<Arc<Recorded>>) {
+    let head = scene.head().await;
+    while follower.reached < head {
+        told.extend(follower.events(1).await);
+    }
 }
 
 fn random_below(limit: usize) -> usize {
@@ -114,10 +121,11 @@ impl Process {
     fn begin(place: &Place, name: &'static str) -> Self {
         let tests = std::env::current_exe().expect("this program");
         let built = tests.ancestors().nth(2).expect("where cargo builds").join("examples/writers");
-        let numbers = [WRITERS, APPENDS].map(|number| number.to_string());
-        let arguments =
-            [&place.options.url, &place.options.schema, name].into_iter().chain(numbers.iter().map(|n| &**n));
-        let child = Command::new(&built).args(arguments).stdout(Stdio::piped()).spawn();
+        let child = Command::new(&built)
+            .args([&place.options.url, &place.options.schema, name, &WRITERS.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
         let child =
             child.unwrap_or_else(|error| panic!("{}: {error}; cargo builds it with all tests", built.display()));
         Self { name, child }
@@ -133,6 +141,8 @@ impl Process {
 
     /// How many of its appends had to be repeated, when it has ended.
     fn end(mut self) -> u64 {
+        drop(self.child.stdin.take());
+        drop(self.child.stdin.take());
         let mut printed = String::new();
         self.child.stdout.take().expect("an output").read_to_string(&mut printed).expect("what it prints");
         assert!(self.child.wait().expect("an end").success(), "{} failed", self.name);
