@@ -1,5 +1,7 @@
 //! Stories for tests: events told one after the other, folded in memory or appended to a log.
 
+pub(crate) mod engine;
+pub(crate) mod postgres;
 pub(crate) mod read_side;
 
 use crate::{

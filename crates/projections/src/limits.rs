@@ -2,6 +2,7 @@
 
 pub use crate::{
     messages::PAGE_BYTES_MAX as MESSAGES_BYTES_MAX,
+    postgres::{TRANSACTION_TRIES_MAX, WAITING_MAX as CONNECTION_WAITING_MAX},
     reader::STALLED_AFTER,
     runner::{
         PAUSE_MAX as RUNNER_PAUSE_MAX,
@@ -10,6 +11,7 @@ pub use crate::{
         retention::{CUT_ROWS as CHANGES_CUT_MAX, LOOK_MS as CHANGES_LOOK_MS},
         source::DECODED_HERE_MAX,
     },
+    side::keys::SHARED_KEYS_TRUSTED_FOR,
     sqlite::{
         STATEMENTS_CACHED_MAX,
         checkpoints::{COMMITS_BETWEEN, CUT_WAIT, RESTART_WAIT, ROWS_BETWEEN, SCRUB_TRIES_MAX},

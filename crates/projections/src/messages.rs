@@ -245,7 +245,8 @@ pub fn changed(user: &UserId, conversation: &ConversationId, after: Position) ->
         "k.key, ",
         "FROM (SELECT DISTINCT key FROM changes
             WHERE feed = $1 AND projection = 'messages' AND position > $2 AND scope = $3) k
-        LEFT JOIN messages m ON m.id = k.key AND m.user_id = $1 AND m.conversation_id = $3 ORDER BY m.revision"
+        LEFT JOIN messages m ON m.id = k.key AND m.user_id = $1 AND m.conversation_id = $3
+        ORDER BY m.revision NULLS FIRST"
     );
     let params = vec![user.into(), after.into(), conversation.into()];
     Query::many(Statement::new(SQL, params), changed_row)

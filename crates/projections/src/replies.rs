@@ -220,7 +220,7 @@ pub fn changed(user: &UserId, conversation: &ConversationId, after: Position) ->
         "FROM (SELECT DISTINCT key FROM changes
             WHERE feed = $1 AND projection = 'replies' AND position > $2 AND scope = $3) k
         LEFT JOIN replies r ON r.id = k.key AND r.user_id = $1 AND r.conversation_id = $3
-        ORDER BY r.revision, r.place"
+        ORDER BY r.revision NULLS FIRST, r.place NULLS FIRST"
     );
     let params = vec![user.into(), after.into(), conversation.into()];
     Query::many(Statement::new(SQL, params), changed_row)

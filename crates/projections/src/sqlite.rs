@@ -320,50 +320,13 @@ fn connection(options: &SqliteOptions, flags: OpenFlags, cache_kib: u32) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Value;
+    use crate::store::{
+        Value,
+        contract::{add, numbers, store_contract},
+    };
     use std::borrow::Cow;
 
-    #[tokio::test]
-    async fn placeholders_are_bound_by_their_numbers_wherever_they_stand() {
-        let (_directory, store) = store().await;
-
-        let read = Statement::new("SELECT $2, $1, $2", vec!["one".into(), 2_i64.into()]);
-
-        let answers = store.read(vec![read]).await.unwrap();
-        assert_eq!(answers, [[Row(vec![Value::Int(2), "one".into(), Value::Int(2)])]]);
-    }
-
-    #[tokio::test]
-    async fn a_placeholder_without_a_value_is_an_error() {
-        let (_directory, store) = store().await;
-
-        let error = store.read(vec![Statement::new("SELECT $1, $2", vec![1_i64.into()])]).await.unwrap_err();
-
-        assert!(matches!(error, StoreError::Broken(_)), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn a_guard_that_finds_no_row_undoes_the_whole_write() {
-        let (_directory, store) = store().await;
-        let guard = Write::Guard(Statement::new("UPDATE numbers SET n = 2 WHERE n = $1", vec![7_i64.into()]));
-
-        let error = store.write(vec![add(1), guard, add(3)]).await.unwrap_err();
-
-        assert!(matches!(error, StoreError::Superseded), "{error:?}");
-        assert!(numbers(&store).await.is_empty());
-    }
-
-    #[tokio::test]
-    async fn writes_that_are_committed_together_fail_alone() {
-        let (_directory, store) = store().await;
-        let guard = || Write::Guard(Statement::new("UPDATE numbers SET n = 2 WHERE n = 7", vec![]));
-        let (one, two, three, four) = (vec![add(1)], vec![add(2), guard()], vec![add(3)], vec![add(4)]);
-
-        let results = tokio::join!(store.write(one), store.write(two), store.write(three), store.write(four));
-
-        assert!(results.0.is_ok() && results.1.is_err() && results.2.is_ok() && results.3.is_ok());
-        assert_eq!(numbers(&store).await, [1, 3, 4]);
-    }
+    store_contract!(opened);
 
     #[tokio::test]
     async fn a_write_that_has_to_be_durable_is_synchronised_and_no_other_one() {
@@ -382,44 +345,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_statement_is_an_error_and_the_store_lives_on() {
-        let (_directory, store) = store().await;
-
-        let wrong = store.write(vec![Write::Run(Statement::new("INSERT INTO nowhere VALUES (1)", vec![]))]).await;
-
-        assert!(matches!(wrong, Err(StoreError::Broken(_))), "{wrong:?}");
-        store.write(vec![add(1)]).await.unwrap();
-        assert_eq!(numbers(&store).await, [1]);
-    }
-
-    #[tokio::test]
-    async fn all_statements_of_a_read_see_the_same_moment() {
-        let (_directory, store) = store().await;
-        let writing = async {
-            for n in 0..300 {
-                store.write(vec![add(n)]).await.unwrap();
-            }
-        };
-        let reading = async {
-            for _ in 0..100 {
-                let count = || Statement::new("SELECT count(*) FROM numbers", vec![]);
-                let answers = store.read(vec![count(), count(), count()]).await.unwrap();
-                assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
-            }
-        };
-
-        tokio::join!(writing, reading);
-    }
-
-    #[tokio::test]
-    async fn a_closed_store_answers_that_it_is_not_available() {
+    async fn a_store_that_was_closed_is_one_file() {
         let (directory, store) = store().await;
         store.write(vec![add(1)]).await.unwrap();
 
         store.close().await;
 
-        assert!(matches!(store.write(vec![add(2)]).await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(store.read(vec![]).await, Err(StoreError::Unavailable(_))));
         assert!(!directory.path().join("file.db-wal").exists(), "a clean close leaves one file");
     }
 
@@ -481,18 +412,13 @@ mod tests {
     const ADD: &str = "INSERT INTO numbers (n) VALUES ($1)";
 
     async fn store() -> (tempfile::TempDir, SqliteStore) {
+        opened(vec![CREATE.to_owned()]).await
+    }
+
+    async fn opened(setup: Vec<String>) -> (tempfile::TempDir, SqliteStore) {
         let directory = tempfile::tempdir().unwrap();
         let options = SqliteOptions::at(directory.path().join("file.db"));
-        let store = SqliteStore::open(options, vec![CREATE.to_owned()]).await.unwrap();
+        let store = SqliteStore::open(options, setup).await.unwrap();
         (directory, store)
-    }
-
-    fn add(n: i64) -> Write {
-        Write::Run(Statement::new(ADD, vec![n.into()]))
-    }
-
-    async fn numbers(store: &SqliteStore) -> Vec<i64> {
-        let answers = store.read(vec![Statement::new("SELECT n FROM numbers ORDER BY n", vec![])]).await.unwrap();
-        answers.into_iter().flatten().map(|row| row.into_cells().int().unwrap()).collect()
     }
 }

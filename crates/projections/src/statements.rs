@@ -2,11 +2,19 @@
 
 use crate::{
     advisors, changes, consumption, conversations, deletions, departures, messages, owners, projection::all, replies,
-    side, users,
+    side, store::Statement, users,
 };
 
 /// Every text, each once, in no order that means anything.
 pub fn all_statements() -> Vec<String> {
+    let mut texts: Vec<String> = examples().into_iter().map(|statement| statement.sql.into_owned()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}
+
+/// Every text, some with parameters of the kinds that they are given.
+fn examples() -> Vec<Statement> {
     let queries = [
         users::statements(),
         advisors::statements(),
@@ -19,13 +27,9 @@ pub fn all_statements() -> Vec<String> {
         changes::statements(),
         side::statements(),
     ];
-    let queries =
-        queries.into_iter().flatten().chain(consumption::statements()).map(|statement| statement.sql.into_owned());
+    let queries = queries.into_iter().flatten().chain(consumption::statements());
     let tables = all().into_iter().flat_map(|projection| projection.table().texts());
-    let mut texts: Vec<String> = queries.chain(tables).collect();
-    texts.sort_unstable();
-    texts.dedup();
-    texts
+    queries.chain(tables.map(|text| Statement::new(text, vec![]))).collect()
 }
 
 /// What makes every table that these texts name; doing it twice changes nothing.
@@ -43,6 +47,7 @@ pub fn all_tables() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{PostgresStore, given};
     use rusqlite::Connection;
 
     #[test]
@@ -55,6 +60,21 @@ mod tests {
         assert!(texts.len() > 50, "{}", texts.len());
         for text in texts {
             connection.prepare(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn every_statement_is_prepared_by_postgresql_with_values_and_cells_of_our_kinds() {
+        // Twice, as it is done at every start.
+        let options = given::postgres::options();
+        PostgresStore::open(options.clone(), all_tables()).await.unwrap();
+        let store = PostgresStore::open(options, all_tables()).await.unwrap();
+
+        for statement in examples() {
+            let kinds = store.kinds(&statement).await.unwrap_or_else(|error| panic!("{}: {error}", statement.sql));
+            for kind in kinds {
+                assert!(["INT8", "INT4", "TEXT", "BYTEA"].contains(&kind.as_str()), "{kind} in {}", statement.sql);
+            }
         }
     }
 

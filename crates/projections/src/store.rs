@@ -1,5 +1,8 @@
 //! What a database of read models is, to everybody else. One SQL text serves every adapter.
 
+#[cfg(test)]
+pub(crate) mod contract;
+
 use advisor_eventlog::Position;
 use advisor_events::{StreamName, Timestamp};
 use async_trait::async_trait;

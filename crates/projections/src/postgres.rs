@@ -1,0 +1,215 @@
+//! A store in one schema of a PostgreSQL database: a few connections, each of which reads and writes.
+//!
+//! The shared texts stay as they are. What differs from SQLite is said once each: types of columns (`types`),
+//! parameters and cells (`values`), one statement for many rows (`arrays`).
+
+mod arrays;
+mod connections;
+mod failure;
+mod maintenance;
+mod maker;
+mod statements;
+mod types;
+mod values;
+
+pub use connections::WAITING_MAX;
+pub(crate) use maker::Maker;
+
+use crate::{
+    sqlite::Durability,
+    store::{Row, Statement, Store, StoreError, Write},
+};
+use async_trait::async_trait;
+use connections::Connections;
+use failure::Failed;
+use secrecy::SecretString;
+use statements::Many;
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
+
+/// Times that a transaction is tried which PostgreSQL undid for another one's sake (a deadlock).
+pub const TRANSACTION_TRIES_MAX: u32 = 5;
+/// The schema of the side store.
+pub const SIDE_SCHEMA: &str = "advisor_side";
+/// The schema of persons' keys.
+pub const KEYS_SCHEMA: &str = "advisor_keys";
+/// What the schemas of generations begin with; their numbers follow.
+pub const GENERATION_SCHEMA: &str = "advisor_generation";
+/// Every store's schema and tables are made under this lock, by one process at a time.
+const SETUP_LOCK: i64 = 0x6164_7669_736f_7201;
+
+/// Every read sees one moment.
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// A guard waits for who is faster, and looks at what they have left.
+const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+const WRITE_DURABLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on";
+
+/// Where the database is, and its limits. [`PostgresOptions::at`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// The database: `postgres://user:password@host:port/database`, with `?sslmode=…` and the like.
+    pub url: SecretString,
+    /// The schema; it is made if it is not there. Lower-case ASCII letters, digits and `_`. Of generations: what the names
+    /// of their schemas begin with.
+    pub schema: String,
+    /// When a commit is on the disk, unless a write asks for more. Default: [`Durability::Commit`].
+    pub durability: Durability,
+    /// What [`Store::scrub`] does. Default: [`Scrub::Rewrite`].
+    pub scrub: Scrub,
+    /// Most connections. Default: 8.
+    pub connections_max: usize,
+    /// Longest wait for a connection to be made. Default: 5 s.
+    pub connect_timeout: Duration,
+    /// Longest wait for the answer of a read, that for a connection included. Default: 10 s.
+    pub read_timeout: Duration,
+    /// The same of a write. Default: 30 s.
+    pub write_timeout: Duration,
+    /// How long PostgreSQL lets a transaction wait for our next word, before it undoes it and gives up its locks: a
+    /// process that was paused must not hold up its successor. Default: 2 s.
+    pub idle_transaction_timeout: Duration,
+    /// How long bytes may be on their way to us before PostgreSQL gives the connection up. Default: 5 s.
+    pub unacknowledged_timeout: Duration,
+    /// What is run on every new connection. Default: nothing.
+    pub(crate) greeting: Option<String>,
+}
+
+/// What is done about the bytes of removed rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scrub {
+    /// Tables are written anew, so that no file of theirs has the bytes any more. Nobody reads them meanwhile: for small
+    /// ones.
+    Rewrite,
+    /// No query finds the rows any more, and their places are free to be used again; until then their bytes may stay.
+    Vacuum,
+}
+
+impl PostgresOptions {
+    /// The defaults for a schema of a database.
+    pub fn at(url: SecretString, schema: impl Into<String>) -> Self {
+        Self {
+            url,
+            schema: schema.into(),
+            durability: Durability::Commit,
+            scrub: Scrub::Rewrite,
+            connections_max: 8,
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            idle_transaction_timeout: Duration::from_secs(2),
+            unacknowledged_timeout: Duration::from_secs(5),
+            greeting: None,
+        }
+    }
+}
+
+/// A store in one schema of a PostgreSQL database. Cloning is cheap. It outlives PostgreSQL: after a failure the next
+/// call connects anew.
+#[derive(Clone)]
+pub struct PostgresStore(Arc<Inner>);
+
+struct Inner {
+    connections: Connections,
+    options: PostgresOptions,
+    /// What makes the tables: a copy in a file has them too.
+    setup: Vec<String>,
+}
+
+impl PostgresStore {
+    /// Connects, and makes in the schema what is not there yet (`setup`: texts that do nothing the second time).
+    pub async fn open(options: PostgresOptions, setup: Vec<String>) -> Result<Self, StoreError> {
+        let connections = Connections::new(&options)?;
+        let store = Self(Arc::new(Inner { connections, options, setup }));
+        store.within(store.0.options.write_timeout, store.set_up()).await?;
+        Ok(store)
+    }
+
+    /// Several processes may begin at the same time, and `IF NOT EXISTS` alone does not keep them apart.
+    async fn set_up(&self) -> Result<(), Failed> {
+        let mut lease = self.0.connections.begin(WRITE_DURABLY).await?;
+        let schema = &self.0.options.schema;
+        let mut texts = vec![
+            format!("SELECT pg_advisory_xact_lock({SETUP_LOCK})"),
+            format!("CREATE SCHEMA IF NOT EXISTS {schema}"),
+        ];
+        texts.extend(self.0.setup.iter().map(|text| types::translated(text)));
+        for text in texts {
+            lease.run(text).await?;
+        }
+        lease.commit().await
+    }
+
+    async fn try_read(&self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Failed> {
+        let mut lease = self.0.connections.begin(READ).await?;
+        let mut answers = Vec::with_capacity(statements.len());
+        for statement in statements {
+            answers.push(statements::query(lease.connection(), statement).await?);
+        }
+        lease.commit().await?;
+        Ok(answers)
+    }
+
+    async fn try_write(&self, steps: &[Write], begin: &'static str, many: Many) -> Result<(), Failed> {
+        let mut lease = self.0.connections.begin(begin).await?;
+        for step in steps {
+            if let Err(failed) = statements::write(lease.connection(), step, many).await {
+                lease.roll_back().await;
+                return Err(failed);
+            }
+        }
+        lease.commit().await
+    }
+
+    /// Tries again what PostgreSQL undid for reasons that pass at once, a few times.
+    async fn write_beginning(&self, steps: &[Write], begin: &'static str) -> Result<(), Failed> {
+        let mut many = Many::AtOnce;
+        for _ in 1..TRANSACTION_TRIES_MAX {
+            match self.try_write(steps, begin, many).await {
+                Err(failed) if failed.is_conflict() => {}
+                Err(failed) if failed.is_same_row_twice() => many = Many::OneByOne,
+                done => return done,
+            }
+        }
+        self.try_write(steps, begin, many).await
+    }
+
+    /// What is given up in the middle takes its connection with it.
+    async fn within<T>(
+        &self,
+        timeout: Duration,
+        work: impl Future<Output = Result<T, Failed>> + Send,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(timeout, work).await {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned())),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.within(self.0.options.read_timeout, self.try_read(&statements)).await
+    }
+
+    async fn write(&self, steps: Vec<Write>) -> Result<(), StoreError> {
+        self.within(self.0.options.write_timeout, self.write_beginning(&steps, WRITE)).await
+    }
+
+    async fn write_durably(&self, steps: Vec<Write>) -> Result<(), StoreError> {
+        self.within(self.0.options.write_timeout, self.write_beginning(&steps, WRITE_DURABLY)).await
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        Ok(maintenance::scrub(&self.0.connections, self.0.options.scrub).await?)
+    }
+
+    async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        maintenance::copy(&self.0.connections, &self.0.setup, path).await
+    }
+
+    async fn close(&self) {
+        self.0.connections.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
