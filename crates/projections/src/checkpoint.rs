@@ -59,10 +59,11 @@ pub fn read() -> Query<Checkpoint> {
     })
 }
 
-/// Makes the caller the owner: whoever was it before can't write any more.
+/// Makes the caller the owner: whoever was it before can't write any more. Durably, since no two may be given the same
+/// number.
 pub(crate) async fn take_over(store: &dyn Store) -> Result<Checkpoint, StoreError> {
     let checkpoint = load(store).await?;
-    store.write(vec![Write::Guard(Statement::new(TAKE_OVER, vec![checkpoint.fence.into()]))]).await?;
+    store.write_durably(vec![Write::Guard(Statement::new(TAKE_OVER, vec![checkpoint.fence.into()]))]).await?;
     Ok(Checkpoint { fence: checkpoint.fence + 1, ..checkpoint })
 }
 

@@ -1,18 +1,27 @@
 //! Complete sets of read-model tables, and which of them is read.
 //!
-//! A generation is a file of its own, `generation-<number>.db`. The side store says which one lives.
+//! A generation is a file of its own, `generation-<number>.db`, or a schema of its own, `advisor_generation_<number>`.
+//! The side store says which one lives: the one of the newest build that has begun.
+
+mod files;
+mod schemas;
+
+pub(crate) use files::remove;
 
 use crate::{
-    Query, SideStore, SqliteStore, Store, StoreError, changes, checkpoint, consumption,
+    PostgresOptions, PostgresStore, Query, SideStore, SqliteStore, Store, StoreError, changes, checkpoint, consumption,
+    postgres::Scrub,
     projection::{self, all},
     reader::{Progress, State},
     refolding,
-    sqlite::SqliteOptions,
+    sqlite::{Durability, SqliteOptions},
     store::{Row, Statement, Value, Write},
 };
 use advisor_eventlog::Position;
+use async_trait::async_trait;
+use files::Files;
+use schemas::Schemas;
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -27,7 +36,7 @@ struct Inner {
     store: Arc<dyn Store>,
     progress: watch::Sender<Progress>,
     stall: Mutex<Option<Stall>>,
-    /// Where its file lies.
+    /// Where its file lies, or scratch files of it may.
     directory: Option<PathBuf>,
     /// Held by who keeps a scratch copy of it.
     scratch: AsyncMutex<()>,
@@ -43,6 +52,19 @@ pub(crate) struct Stall {
 /// Which generation lives.
 pub enum Generations {}
 
+/// Where generations lie, each by its number.
+#[async_trait]
+trait Places: Send + Sync {
+    /// Those that are there, whole or not.
+    async fn numbers(&self) -> Result<Vec<u64>, StoreError>;
+    /// The store of one that is there, as it is, but for its checkpoint's table, which it may not have come to.
+    async fn store(&self, number: u64) -> Result<Arc<dyn Store>, StoreError>;
+    /// Opens one, and makes what is not there.
+    async fn open(&self, number: u64) -> Result<Generation, StoreError>;
+    /// Removes one, unless another process uses it.
+    async fn remove(&self, number: u64) -> Result<(), StoreError>;
+}
+
 impl Generations {
     /// Opens the live generation of a data directory; makes the first one in an empty directory, and the next
     /// one, to be filled from the log, when this build's projections are not those that filled the live one.
@@ -54,29 +76,81 @@ impl Generations {
     pub async fn open_with(
         directory: &Path,
         side: &SideStore,
-        options: impl Fn(PathBuf) -> SqliteOptions,
+        options: impl Fn(PathBuf) -> SqliteOptions + Send + Sync,
     ) -> Result<Generation, StoreError> {
-        let live = side.live_generation().await?;
-        let number = live.unwrap_or(1);
-        let path = file(directory, number);
-        // A process may have died while it filled another one, or before it removed the one before.
-        remove_others(directory, &path)
-            .and_then(|()| refolding::remove_leftovers(directory))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let generation = Generation::open(number, options(path.clone())).await?;
-        if generation.layout().await? == projection::layout() {
-            if live.is_none() {
-                side.set_live_generation(number).await?;
-            }
-            return Ok(generation);
-        }
-        tracing::info!(generation.number = number, "these read models are of another build: filling new ones");
-        generation.close().await;
-        let next = Generation::open(number + 1, options(file(directory, number + 1))).await?;
-        side.set_live_generation(number + 1).await?;
-        remove(&path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(next)
+        refolding::remove_leftovers(directory).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        choose(&Files { directory, options }, side).await
     }
+
+    /// The same in a PostgreSQL database, a schema for each generation. Several processes may do this at once, and
+    /// processes of different builds each find those of their own build. Scratch files are made in `scratch`.
+    pub async fn open_postgres(
+        options: PostgresOptions,
+        scratch: &Path,
+        side: &SideStore,
+    ) -> Result<Generation, StoreError> {
+        refolding::remove_leftovers(scratch).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        // One process at a time chooses; what it holds for that is let go with its connection.
+        choose(&Schemas::alone(options, scratch).await?, side).await
+    }
+}
+
+/// The generation to use: the live one if it is of this build, else the newest that is, else a new one.
+async fn choose(places: &dyn Places, side: &SideStore) -> Result<Generation, StoreError> {
+    let live = side.live_generation().await?;
+    // A process may have died while it filled another one, or before it removed the one before.
+    remove_others(places, live.as_slice()).await?;
+    let there = places.numbers().await?;
+    let number = match ours(places, live, &there).await? {
+        Some(number) => number,
+        None => next(live, &there),
+    };
+    let generation = places.open(number).await?;
+    // A process of an older build that starts again leaves the pointer where the newer one has set it.
+    if live.is_none_or(|live| live < number) {
+        side.set_live_generation(number).await?;
+    }
+    let live = live.map_or(number, |live| live.max(number));
+    remove_others(places, &[live, number]).await?;
+    Ok(generation)
+}
+
+/// The one that this build's projections fill.
+async fn ours(places: &dyn Places, live: Option<u64>, there: &[u64]) -> Result<Option<u64>, StoreError> {
+    let live = there.iter().copied().filter(|number| Some(*number) == live);
+    let others = there.iter().rev().copied();
+    for number in live.chain(others) {
+        let store = places.store(number).await?;
+        let layout = layout(store.as_ref()).await;
+        store.close().await;
+        if layout? == projection::layout() {
+            return Ok(Some(number));
+        }
+        tracing::info!(generation.number = number, "these read models are of another build");
+    }
+    Ok(None)
+}
+
+fn next(live: Option<u64>, there: &[u64]) -> u64 {
+    let after = there.iter().max().map_or(1, |last| last + 1);
+    // One that lives and is not there is made again.
+    live.filter(|live| !there.contains(live)).map_or(after, |live| live.max(after))
+}
+
+async fn remove_others(places: &dyn Places, kept: &[u64]) -> Result<(), StoreError> {
+    for number in places.numbers().await? {
+        if !kept.contains(&number) {
+            places.remove(number).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Which projections have filled a store; none that are known, if nothing says so.
+async fn layout(store: &dyn Store) -> Result<String, StoreError> {
+    let answers = store.read(vec![Statement::new(checkpoint::LAYOUT, vec![])]).await?;
+    let row = answers.into_iter().flatten().next();
+    Ok(row.map_or_else(|| Ok(String::new()), |row| row.into_cells().text())?)
 }
 
 impl Generation {
@@ -85,6 +159,13 @@ impl Generation {
         let directory = options.path.parent().map(Path::to_owned);
         let store = SqliteStore::open(options, create()).await?;
         Self::at(directory, number, Arc::new(store), Vec::new()).await
+    }
+
+    /// Opens a generation's schema, and makes it if it is not there. Scratch files are made in `scratch`.
+    pub async fn open_postgres(number: u64, options: PostgresOptions, scratch: &Path) -> Result<Self, StoreError> {
+        let options = PostgresOptions { durability: Durability::Sometime, scrub: Scrub::Vacuum, ..options };
+        let store = PostgresStore::open(options, create()).await?;
+        Self::at(Some(scratch.to_owned()), number, Arc::new(store), Vec::new()).await
     }
 
     /// A generation in a store of another kind; its tables are made if they are not there.
@@ -119,7 +200,7 @@ impl Generation {
         self.0.number
     }
 
-    /// Closes its file; reads and writes fail from now on.
+    /// Closes its store; reads and writes fail from now on.
     pub async fn close(&self) {
         self.0.store.close().await;
     }
@@ -136,7 +217,7 @@ impl Generation {
         &self.0.stall
     }
 
-    /// Where its file lies; nowhere for one of another kind.
+    /// Where its file lies, or scratch files of it may; nowhere for one of another kind.
     pub(crate) fn directory(&self) -> Option<&Path> {
         self.0.directory.as_deref()
     }
@@ -144,12 +225,6 @@ impl Generation {
     /// Held while there is a scratch copy, which nothing may be erased beside.
     pub(crate) fn scratch(&self) -> &AsyncMutex<()> {
         &self.0.scratch
-    }
-
-    async fn layout(&self) -> Result<String, StoreError> {
-        let answers = self.0.store.read(vec![Statement::new(checkpoint::LAYOUT, vec![])]).await?;
-        let row = answers.into_iter().flatten().next();
-        Ok(row.map_or_else(|| Ok(String::new()), |row| row.into_cells().text())?)
     }
 }
 
@@ -185,38 +260,11 @@ pub(crate) fn line(row: Row) -> String {
     format!("{}\n", serde_json::Value::Array(cells.collect()))
 }
 
-fn file(directory: &Path, number: u64) -> PathBuf {
-    directory.join(format!("generation-{number}.db"))
-}
-
-/// Removes the files of every generation but the one at `path`.
-fn remove_others(directory: &Path, path: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let other = entry?.path();
-        let name = other.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_generation = name.strip_prefix("generation-").and_then(|rest| rest.strip_suffix(".db"));
-        if is_generation.is_some_and(|number| number.parse::<u64>().is_ok()) && other != path {
-            tracing::warn!(file = name, "a generation that nobody reads is removed");
-            remove(&other)?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes a file of SQLite's with its companions, as far as they are there.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    for ending in ["db", "db-wal", "db-shm"] {
-        match fs::remove_file(path.with_extension(ending)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::given;
+    use std::fs;
 
     #[tokio::test]
     async fn a_directory_keeps_its_generation() {
@@ -266,5 +314,92 @@ mod tests {
         names.sort();
         assert_eq!(names, ["generation-1.db", "generation-mine.db", "side.db"]);
         assert!(!directory.path().join("generation-2.db-wal").exists());
+    }
+
+    #[tokio::test]
+    async fn processes_that_begin_at_the_same_time_share_a_generation() {
+        let place = Shared::new();
+        let side = place.side().await;
+        let opened = futures::future::join_all((0..6).map(|_| place.open(&side))).await;
+
+        let numbers: Vec<_> = opened.iter().map(Generation::number).collect();
+        assert_eq!(numbers, [1; 6]);
+        assert_eq!(side.live_generation().await.unwrap(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_generation_of_an_older_build_stays_while_a_process_uses_it() {
+        let place = Shared::new();
+        let side = place.side().await;
+        let older = place.of_another_build(&side, "users.v0").await;
+
+        let newer = place.open(&side).await;
+
+        assert_eq!((newer.number(), side.live_generation().await.unwrap()), (2, Some(2)));
+        assert_eq!(newer.progress().borrow().position, Position::START);
+        assert_eq!(layout(older.store().as_ref()).await.unwrap(), "users.v0");
+        older.close().await;
+        assert_eq!(place.open(&side).await.number(), 2);
+        assert_eq!(place.schemas().await, [2]);
+    }
+
+    #[tokio::test]
+    async fn a_process_of_an_older_build_that_begins_again_finds_its_generation_and_moves_no_pointer() {
+        let place = Shared::new();
+        let side = place.side().await;
+        let ours = place.open(&side).await;
+        // What a newer build has done meanwhile.
+        let newer = Generation::open_postgres(2, place.options(2), place.scratch.path()).await.unwrap();
+        name_layout(&newer, "users.v1000").await;
+        side.set_live_generation(2).await.unwrap();
+
+        let again = place.open(&side).await;
+
+        assert_eq!((again.number(), side.live_generation().await.unwrap()), (1, Some(2)));
+        ours.close().await;
+        newer.close().await;
+        assert_eq!(place.schemas().await, [1, 2]);
+    }
+
+    async fn name_layout(generation: &Generation, layout: &str) {
+        let name = Statement::new("UPDATE checkpoint SET layout = $1, position = 7", vec![layout.into()]);
+        generation.store().write(vec![Write::Run(name)]).await.unwrap();
+    }
+
+    /// A database that processes share.
+    struct Shared {
+        options: PostgresOptions,
+        scratch: tempfile::TempDir,
+    }
+
+    impl Shared {
+        fn new() -> Self {
+            let options = PostgresOptions { connections_max: 3, ..given::postgres::options() };
+            Self { options, scratch: tempfile::tempdir().unwrap() }
+        }
+
+        async fn side(&self) -> SideStore {
+            let schema = format!("{}_side", self.options.schema);
+            SideStore::open_postgres(PostgresOptions { schema, ..self.options.clone() }).await.unwrap()
+        }
+
+        async fn open(&self, side: &SideStore) -> Generation {
+            Generations::open_postgres(self.options.clone(), self.scratch.path(), side).await.unwrap()
+        }
+
+        async fn of_another_build(&self, side: &SideStore, layout: &str) -> Generation {
+            let generation = self.open(side).await;
+            name_layout(&generation, layout).await;
+            generation
+        }
+
+        fn options(&self, number: u64) -> PostgresOptions {
+            let schema = format!("{}_{number}", self.options.schema);
+            PostgresOptions { schema, ..self.options.clone() }.in_use()
+        }
+
+        async fn schemas(&self) -> Vec<u64> {
+            Schemas::alone(self.options.clone(), self.scratch.path()).await.unwrap().numbers().await.unwrap()
+        }
     }
 }

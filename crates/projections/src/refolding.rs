@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn files(side: &crate::given::read_side::ReadSide) -> Vec<String> {
-        let entries = fs::read_dir(side.directory.path()).unwrap();
+        let entries = fs::read_dir(side.place.directory.path()).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 

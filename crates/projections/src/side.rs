@@ -7,11 +7,11 @@ pub mod revocations;
 
 pub use drafts::{Draft, Drafts};
 pub use erasures::{Erasure, Erasures};
-pub use keys::{BelongingError, SqliteKeys};
+pub use keys::{BelongingError, Keys};
 pub use revocations::Revocations;
 
 use crate::{
-    SqliteStore, Store, StoreError,
+    PostgresOptions, PostgresStore, SqliteStore, Store, StoreError,
     sqlite::SqliteOptions,
     store::{Statement, Write},
 };
@@ -41,6 +41,11 @@ impl SideStore {
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let options = SqliteOptions { readers: 2, cache_kib: 16 * 1_024, ..SqliteOptions::at(path) };
         Ok(Self::of(Arc::new(SqliteStore::open(options, OWN.map(str::to_owned).to_vec()).await?)))
+    }
+
+    /// Opens the side store's schema ([`SIDE_SCHEMA`](crate::postgres::SIDE_SCHEMA)), and makes it if it is not there.
+    pub async fn open_postgres(options: PostgresOptions) -> Result<Self, StoreError> {
+        Ok(Self::of(Arc::new(PostgresStore::open(options, OWN.map(str::to_owned).to_vec()).await?)))
     }
 
     /// A side store in a store of another kind; its tables are made if they are not there.

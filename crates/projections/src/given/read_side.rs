@@ -1,15 +1,13 @@
-//! A whole read side for tests: a log in memory, read models in a real file, a runner between them.
+//! A whole read side for tests: a log in memory, read models in a real store, a runner between them.
 
-use super::{MemoryKeys, Story};
+use super::{MemoryKeys, Story, engine::Place};
 use crate::{
     Generation, Query, Read, Reader, Runner, RunnerError, RunnerLimits, RunnerParts, State, Waited, generations::dump,
-    sqlite::SqliteOptions,
 };
 use advisor_bus::{Bus, InProcessBus};
 use advisor_eventlog::{EventLog, MemoryLog, Position};
 use advisor_events::{Clock, Timestamp};
 use std::{sync::Arc, time::Duration};
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,7 +20,7 @@ pub(crate) struct ReadSide {
     pub(crate) bus: Arc<InProcessBus>,
     pub(crate) limits: RunnerLimits,
     pub(crate) generation: Generation,
-    pub(crate) directory: TempDir,
+    pub(crate) place: Place,
 }
 
 /// A runner at work.
@@ -50,24 +48,24 @@ pub(crate) async fn told(story: &Story) -> (ReadSide, Reader) {
 
 impl ReadSide {
     pub(crate) async fn over(log: Arc<MemoryLog>, limits: RunnerLimits) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let generation = Generation::open(1, options(&directory, 1)).await.unwrap();
-        Self { log, keys: Arc::default(), bus: Arc::default(), limits, generation, directory }
+        let place = Place::new();
+        let generation = place.generation(1).await;
+        Self { log, keys: Arc::default(), bus: Arc::default(), limits, generation, place }
     }
 
     /// The same log under a new and empty generation.
     pub(crate) async fn rebuilt(self, limits: RunnerLimits) -> Self {
         let number = self.generation.number() + 1;
         self.generation.close().await;
-        let generation = Generation::open(number, options(&self.directory, number)).await.unwrap();
+        let generation = self.place.generation(number).await;
         Self { limits, generation, ..self }
     }
 
-    /// The same file, opened again.
+    /// The same store, opened again.
     pub(crate) async fn reopened(self) -> Self {
         let number = self.generation.number();
         self.generation.close().await;
-        let generation = Generation::open(number, options(&self.directory, number)).await.unwrap();
+        let generation = self.place.generation(number).await;
         Self { generation, ..self }
     }
 
@@ -135,10 +133,6 @@ impl Running {
         self.task.abort();
         assert!(self.task.await.is_err() || self.shutdown.is_cancelled(), "a killed runner does not end by itself");
     }
-}
-
-fn options(directory: &TempDir, number: u64) -> SqliteOptions {
-    SqliteOptions { readers: 2, ..SqliteOptions::at(directory.path().join(format!("generation-{number}.db"))) }
 }
 
 struct StandingClock;

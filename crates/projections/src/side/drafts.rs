@@ -147,11 +147,11 @@ pub(crate) fn statements() -> Vec<Statement> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SideStore;
+    use crate::given::engine::side;
 
     #[tokio::test]
     async fn a_draft_grows_until_it_is_removed() {
-        let (_directory, side) = side().await;
+        let (_place, side) = side().await;
         let drafts = side.drafts();
         let reply = ReplyId::from("r");
 
@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_higher_attempt_replaces_the_draft_and_an_older_or_other_owner_cannot() {
-        let (_directory, side) = side().await;
+        let (_place, side) = side().await;
         let drafts = side.drafts();
         let stored = || async { drafts.get(&"r".into()).await.unwrap().unwrap().text };
 
@@ -181,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_drafts_are_written_and_read_together() {
-        let (_directory, side) = side().await;
+        let (_place, side) = side().await;
         let drafts = side.drafts();
         let ids: Vec<ReplyId> = (0..600).map(|number| ReplyId::from(format!("r{number}"))).collect();
 
@@ -196,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_has_written_to_for_long_is_swept_away() {
-        let (_directory, side) = side().await;
+        let (_place, side) = side().await;
         let drafts = side.drafts();
         drafts.put(draft("old", 1, "text")).await.unwrap();
         drafts.put(Draft { updated_at: Timestamp(20), ..draft("new", 1, "text") }).await.unwrap();
@@ -209,19 +209,13 @@ mod tests {
 
     #[tokio::test]
     async fn drafts_survive_a_restart() {
-        let (directory, side) = side().await;
+        let (place, side) = side().await;
         side.drafts().put(draft("r", 1, "text")).await.unwrap();
         side.close().await;
 
-        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
+        let side = place.side().await;
 
         assert_eq!(side.drafts().get(&"r".into()).await.unwrap(), Some(draft("r", 1, "text")));
-    }
-
-    async fn side() -> (tempfile::TempDir, SideStore) {
-        let directory = tempfile::tempdir().unwrap();
-        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
-        (directory, side)
     }
 
     fn draft(reply: &str, attempt: u32, text: &str) -> Draft {

@@ -77,19 +77,17 @@ pub(crate) fn statements() -> [Statement; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SideStore;
+    use crate::given::engine::side;
 
     #[tokio::test]
     async fn an_erasure_is_remembered_across_restarts() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("side.db");
-        let side = SideStore::open(&path).await.unwrap();
+        let (place, side) = side().await;
         assert_eq!(side.erasures().get(&"ana".into()).await.unwrap(), None);
 
         side.erasures().put_many(vec![erasure("ana", 7), erasure("ben", 9)]).await.unwrap();
         side.close().await;
 
-        let side = SideStore::open(&path).await.unwrap();
+        let side = place.side().await;
         assert_eq!(side.erasures().get(&"ana".into()).await.unwrap(), Some(erasure("ana", 7)));
         let both = side.erasures().get_many(&["ben".into(), "eve".into()]).await.unwrap();
         assert_eq!(both, [erasure("ben", 9)]);

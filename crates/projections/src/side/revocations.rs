@@ -109,18 +109,18 @@ pub(crate) fn statements() -> [Statement; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SideStore;
+    use crate::{SideStore, given::engine::side};
 
     #[tokio::test]
     async fn revocations_are_told_from_a_time_on_newest_first_and_survive_a_restart() {
-        let (directory, side) = side().await;
+        let (place, side) = side().await;
         let revocations = side.revocations();
         revocations.put(&session("old", 10)).await.unwrap();
         revocations.revoke_person(&"ana".into(), Timestamp(20)).await.unwrap();
         revocations.put(&session("with:colon", 30)).await.unwrap();
         side.close().await;
 
-        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
+        let side = place.side().await;
 
         let ana = Revocation { subject: Subject::Person("ana".into()), revoked_at: Timestamp(20) };
         assert_eq!(since(&side, 20, 9).await, [session("with:colon", 30), ana]);
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_revoked_once_more_is_kept_from_then_on() {
-        let (_directory, side) = side().await;
+        let (_place, side) = side().await;
         for at in [10, 30, 20] {
             side.revocations().put(&session("s", at)).await.unwrap();
         }
@@ -138,19 +138,13 @@ mod tests {
 
     #[tokio::test]
     async fn revocations_that_no_token_outlives_are_swept_away() {
-        let (_directory, side) = side().await;
+        let (_place, side) = side().await;
         side.revocations().put(&session("old", 10)).await.unwrap();
         side.revocations().put(&session("new", 20)).await.unwrap();
 
         side.revocations().sweep(Timestamp(20)).await.unwrap();
 
         assert_eq!(since(&side, 0, 9).await, [session("new", 20)]);
-    }
-
-    async fn side() -> (tempfile::TempDir, SideStore) {
-        let directory = tempfile::tempdir().unwrap();
-        let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
-        (directory, side)
     }
 
     async fn since(side: &SideStore, from: i64, max: usize) -> Vec<Revocation> {
