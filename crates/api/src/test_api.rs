@@ -21,9 +21,7 @@ use advisor_events::{
     Actor, Clock, Event, KeyStore, Metadata, SealContext, StreamName,
     log::{LogEvent, Opened},
 };
-use advisor_projections::{
-    Generation, Generations, Reader, Runner, RunnerLimits, RunnerParts, SideStore, SqliteKeys, State,
-};
+use advisor_projections::{Generation, Generations, Keys, Reader, Runner, RunnerLimits, RunnerParts, SideStore, State};
 use axum::{Router, body::Body};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -68,7 +66,7 @@ impl TestApi {
         let directory = tempfile::tempdir().unwrap();
         let clock = TestClock::new();
         let shared_clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
-        let keys = SqliteKeys::open(&directory.path().join("keys.db"), [7; 32]).await.unwrap();
+        let keys = Keys::open(&directory.path().join("keys.db"), [7; 32]).await.unwrap();
         let keys: Arc<dyn KeyStore> = Arc::new(keys);
         let test_log = Arc::new(TestLog::new());
         let log: Arc<dyn EventLog> = Arc::<TestLog>::clone(&test_log);

@@ -96,7 +96,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("role", List, "api,worker", "What this process does: `api`, `worker`, or both. One alone needs engines that several processes can share, and a given `master_key`."),
     setting("seed", Flag, "true", "Whether four sample advisors are written into an empty log."),
     setting("event_log_url", Url, "", "The event log: `sqlite:PATH`. Default: `log.db` in the data directory."),
-    setting("read_model_url", Url, "", "The read models and the side store: `sqlite:DIRECTORY`. Default: the data directory."),
+    setting("read_model_url", Url, "", "The read models, the side store and, in PostgreSQL, persons' keys: `sqlite:DIRECTORY` or `postgres://…`. Default: the data directory."),
     setting("bus_url", Url, "local:", "The bus between processes: `local:` is this process; `nats://user:password@host:port`, or `tls://…`, a NATS server, and with commas between them several of one cluster. Beyond loopback it needs a login."),
     setting("bus_credentials_file", Text, "", "A file with credentials for NATS (a JWT and the seed of an nkey), instead of a login in `bus_url`."),
     setting("bus_ca_file", Text, "", "A file with the certificates, in PEM, that `tls://` trusts. Default: those of the system."),

@@ -11,7 +11,10 @@ use crate::{
 };
 use advisor_bus::{Bus, InProcessBus, NatsBus, NatsOptions};
 use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
-use advisor_projections::{Generation, Generations, SideStore, SqliteKeys, SqliteOptions};
+use advisor_projections::{
+    Generation, Generations, Keys, PostgresOptions, SideStore, SqliteOptions,
+    postgres::{GENERATION_SCHEMA, KEYS_SCHEMA, SIDE_SCHEMA},
+};
 use anyhow::{Context, Result, anyhow, bail};
 use hkdf::Hkdf;
 use secrecy::{ExposeSecret, SecretString};
@@ -21,7 +24,7 @@ use std::sync::Arc;
 /// What has something open, and is closed at the end.
 pub(super) struct Stores {
     pub(super) log: OpenLog,
-    pub(super) keys: Arc<SqliteKeys>,
+    pub(super) keys: Arc<Keys>,
     pub(super) side: SideStore,
     pub(super) generation: Generation,
 }
@@ -55,13 +58,22 @@ impl Stores {
             ReadModelEngine::Sqlite(directory) => {
                 create_data_dir(directory)?;
                 let keys_file = config.data_dir.join(KEYS_FILE);
-                let keys = SqliteKeys::open_caching(&keys_file, master_key, config.limits.keys_cached_max).await?;
+                let keys = Keys::open_caching(&keys_file, master_key, config.limits.keys_cached_max).await?;
                 let side = SideStore::open(&directory.join("side.db")).await?;
                 let options = |path| SqliteOptions { path, ..config.limits.read_models.clone() };
                 let generation = Generations::open_with(directory, &side, options).await?;
                 Ok(Self { log, keys: Arc::new(keys), side, generation })
             }
-            ReadModelEngine::Postgres(url) => bail!("`read_model_url`: {}", not_built_in(url)),
+            ReadModelEngine::Postgres(url) => {
+                let options = |schema| PostgresOptions::at(url.clone(), schema);
+                let keys_cached_max = config.limits.keys_cached_max;
+                let keys = Keys::open_postgres(options(KEYS_SCHEMA), master_key, keys_cached_max).await;
+                let keys = keys.context("`read_model_url`")?;
+                let side = SideStore::open_postgres(options(SIDE_SCHEMA)).await.context("`read_model_url`")?;
+                let generation =
+                    Generations::open_postgres(options(GENERATION_SCHEMA), &config.data_dir, &side).await?;
+                Ok(Self { log, keys: Arc::new(keys), side, generation })
+            }
         }
     }
 

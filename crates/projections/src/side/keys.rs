@@ -1,14 +1,17 @@
-//! Persons' keys: a file of their own, wrapped by the master key, durable before the first event under them.
+//! Persons' keys: a file or a schema of their own, wrapped by the master key, durable before the first event under them.
 //!
 //! A destroyed key leaves a row without a key, so that none is ever made for that person again; the bytes of the
 //! wrapped key are overwritten in the file.
+//!
+//! Keys are kept in memory. Where several processes share them, each trusts its memory for seconds only: another one
+//! may have destroyed a key.
 
 mod belonging;
 
 pub use belonging::BelongingError;
 
 use crate::{
-    SqliteStore, Store, StoreError,
+    PostgresOptions, PostgresStore, SqliteStore, Store, StoreError,
     sqlite::{Durability, SqliteOptions},
     store::{RowError, Statement, Value, Write},
 };
@@ -19,8 +22,10 @@ use lru::LruCache;
 use std::{
     num::NonZeroUsize,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 pub(crate) const CREATE: [&str; 2] =
     ["CREATE TABLE IF NOT EXISTS keys (person TEXT NOT NULL PRIMARY KEY, wrapped BLOB)", belonging::CREATE];
@@ -32,14 +37,34 @@ const FIND: &str = "SELECT wrapped FROM keys WHERE person = $1";
 /// Keys kept in memory unless it is said otherwise: 150 bytes each.
 const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 
-/// The keys' file.
-pub struct SqliteKeys {
-    store: SqliteStore,
+/// How long a key is trusted that another process may have destroyed.
+pub const SHARED_KEYS_TRUSTED_FOR: Duration = Duration::from_secs(5);
+
+/// Persons' keys.
+pub struct Keys {
+    store: Arc<dyn Store>,
     master: PersonKey,
-    cache: Mutex<LruCache<UserId, Stored>>,
+    cache: Mutex<LruCache<UserId, Cached>>,
+    sharing: Sharing,
 }
 
-/// What the file holds of a person.
+/// Who else may destroy keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    /// Nobody.
+    Alone,
+    /// Others, so that what is in memory is trusted for so long.
+    TrustedFor(Duration),
+}
+
+/// What is in memory of a person.
+struct Cached {
+    stored: Stored,
+    /// When it was true for sure.
+    asked_at: Instant,
+}
+
+/// What the store holds of a person.
 #[derive(Clone)]
 enum Stored {
     Key(PersonKey),
@@ -47,7 +72,7 @@ enum Stored {
     Nothing,
 }
 
-impl SqliteKeys {
+impl Keys {
     /// Opens the keys' file, and makes it if it is not there.
     pub async fn open(path: &Path, master_key: [u8; 32]) -> Result<Self, KeyError> {
         Self::open_caching(path, master_key, CACHED_MAX).await
@@ -62,23 +87,44 @@ impl SqliteKeys {
             ..SqliteOptions::at(path)
         };
         let store = SqliteStore::open(options, CREATE.map(str::to_owned).to_vec()).await.map_err(unavailable)?;
-        let cache = Mutex::new(LruCache::new(cached_max));
-        Ok(Self { store, master: PersonKey::from_bytes(master_key), cache })
+        Ok(Self::over(Arc::new(store), master_key, cached_max, Sharing::Alone))
     }
 
-    /// Closes the file; everything that is not in memory fails from now on.
+    /// Opens the keys' schema ([`KEYS_SCHEMA`](crate::postgres::KEYS_SCHEMA)), which other processes use too, and makes
+    /// it if it is not there. A key that one of them destroyed is not given out for longer than
+    /// [`SHARED_KEYS_TRUSTED_FOR`].
+    pub async fn open_postgres(
+        options: PostgresOptions,
+        master_key: [u8; 32],
+        cached_max: NonZeroUsize,
+    ) -> Result<Self, KeyError> {
+        let store = PostgresStore::open(options, CREATE.map(str::to_owned).to_vec()).await.map_err(unavailable)?;
+        let sharing = Sharing::TrustedFor(SHARED_KEYS_TRUSTED_FOR);
+        Ok(Self::over(Arc::new(store), master_key, cached_max, sharing))
+    }
+
+    fn over(store: Arc<dyn Store>, master_key: [u8; 32], cached_max: NonZeroUsize, sharing: Sharing) -> Self {
+        let cache = Mutex::new(LruCache::new(cached_max));
+        Self { store, master: PersonKey::from_bytes(master_key), cache, sharing }
+    }
+
+    /// Closes the store; everything that is not in memory fails from now on.
     pub async fn close(&self) {
         self.store.close().await;
     }
 
     async fn stored(&self, person: &UserId) -> Result<Stored, KeyError> {
-        if let Some(stored) = self.cached().get(person).cloned() {
-            return Ok(stored);
+        let now = Instant::now();
+        if let Some(cached) = self.cached().get(person)
+            && self.sharing.trusts(cached, now)
+        {
+            return Ok(cached.stored.clone());
         }
         self.load(person).await
     }
 
     async fn load(&self, person: &UserId) -> Result<Stored, KeyError> {
+        let asked_at = Instant::now();
         let answers = self.store.read(vec![Statement::new(FIND, vec![person.into()])]).await.map_err(unavailable)?;
         let row = answers.into_iter().flatten().next();
         let stored = match row.map(|row| row.into_cells().value()) {
@@ -86,10 +132,10 @@ impl SqliteKeys {
             Some(Ok(Value::Null)) => Stored::Destroyed,
             Some(Ok(Value::Blob(wrapped))) => Stored::Key(self.unwrap(person, &wrapped)?),
             Some(Ok(Value::Int(_) | Value::Real(_) | Value::Text(_)) | Err(RowError(_))) => {
-                return Err(KeyError::Unavailable("the keys' file is damaged".to_owned()));
+                return Err(KeyError::Unavailable("the persons' keys are damaged".to_owned()));
             }
         };
-        self.remember(person, stored.clone());
+        self.remember(person, Cached { stored: stored.clone(), asked_at });
         Ok(stored)
     }
 
@@ -102,20 +148,29 @@ impl SqliteKeys {
     }
 
     /// What is known to be destroyed stays so, whatever a slower read says.
-    fn remember(&self, person: &UserId, stored: Stored) {
+    fn remember(&self, person: &UserId, read: Cached) {
         let mut cache = self.cached();
-        if !matches!(cache.get(person), Some(Stored::Destroyed)) {
-            cache.put(person.clone(), stored);
+        if !matches!(cache.get(person), Some(Cached { stored: Stored::Destroyed, .. })) {
+            cache.put(person.clone(), read);
         }
     }
 
-    fn cached(&self) -> MutexGuard<'_, LruCache<UserId, Stored>> {
+    fn cached(&self) -> MutexGuard<'_, LruCache<UserId, Cached>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Sharing {
+    fn trusts(self, cached: &Cached, now: Instant) -> bool {
+        match (self, &cached.stored) {
+            (Self::Alone, _) | (_, Stored::Destroyed) => true,
+            (Self::TrustedFor(time), Stored::Key(_) | Stored::Nothing) => now < cached.asked_at + time,
+        }
+    }
+}
+
 #[async_trait]
-impl KeyStore for SqliteKeys {
+impl KeyStore for Keys {
     async fn obtain(&self, person: &UserId) -> Result<PersonKey, KeyError> {
         if let Stored::Nothing = self.stored(person).await? {
             let key = PersonKey::generate()?;
@@ -143,7 +198,7 @@ impl KeyStore for SqliteKeys {
     async fn destroy(&self, person: &UserId) -> Result<(), KeyError> {
         let destroy = Statement::new(DESTROY, vec![person.into()]);
         self.store.write(vec![Write::Run(destroy)]).await.map_err(unavailable)?;
-        self.cached().put(person.clone(), Stored::Destroyed);
+        self.cached().put(person.clone(), Cached { stored: Stored::Destroyed, asked_at: Instant::now() });
         Ok(())
     }
 
@@ -166,6 +221,7 @@ fn unavailable(error: StoreError) -> KeyError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::given;
     use std::{fs, os::unix::fs::PermissionsExt};
 
     #[tokio::test]
@@ -230,7 +286,7 @@ mod tests {
         keys.obtain(&"ana".into()).await.unwrap();
         keys.close().await;
 
-        let keys = SqliteKeys::open(&directory.path().join("keys.db"), [9; 32]).await.unwrap();
+        let keys = Keys::open(&directory.path().join("keys.db"), [9; 32]).await.unwrap();
 
         assert!(matches!(keys.find(&"ana".into()).await, Err(KeyError::Unavailable(_))));
         assert!(matches!(keys.obtain(&"ana".into()).await, Err(KeyError::Unavailable(_))));
@@ -249,11 +305,60 @@ mod tests {
         }
     }
 
-    async fn open(directory: &tempfile::TempDir) -> SqliteKeys {
-        SqliteKeys::open(&directory.path().join("keys.db"), [3; 32]).await.unwrap()
+    #[tokio::test]
+    async fn processes_that_begin_a_persons_words_at_the_same_time_are_given_the_same_key() {
+        let options = given::postgres::options();
+        let (one, other) = (shared(&options).await, shared(&options).await);
+
+        for n in 0..20 {
+            let person = UserId::from(format!("person-{n}"));
+            let (made, found) = tokio::join!(one.obtain(&person), other.obtain(&person));
+            assert_eq!(made.unwrap().expose(), found.unwrap().expose());
+        }
+        one.close().await;
+        let found = shared(&options).await.find(&"person-7".into()).await.unwrap().unwrap();
+        assert_eq!(found.expose(), other.find(&"person-7".into()).await.unwrap().unwrap().expose());
     }
 
-    async fn wrapped(keys: &SqliteKeys, person: &UserId) -> Vec<u8> {
+    #[tokio::test]
+    async fn a_key_that_another_process_destroyed_is_not_given_out_for_long() {
+        let options = given::postgres::options();
+        let (one, other) = (shared(&options).await, shared(&options).await);
+        let ana = UserId::from("ana");
+        other.obtain(&ana).await.unwrap();
+
+        one.destroy(&ana).await.unwrap();
+        one.scrub().await.unwrap();
+        // As if it had been asked long ago.
+        let long_ago = Instant::now().checked_sub(SHARED_KEYS_TRUSTED_FOR).unwrap();
+        other.cached().get_mut(&ana).unwrap().asked_at = long_ago;
+
+        assert!(other.find(&ana).await.unwrap().is_none());
+        assert!(matches!(other.obtain(&ana).await, Err(KeyError::Destroyed)));
+    }
+
+    #[tokio::test]
+    async fn a_key_is_asked_for_again_where_others_may_destroy_it_and_only_there() {
+        let key = Stored::Key(PersonKey::from_bytes([1; 32]));
+        let cached = |stored| Cached { stored, asked_at: Instant::now() };
+        let (key, destroyed) = (cached(key), cached(Stored::Destroyed));
+        let shared = Sharing::TrustedFor(SHARED_KEYS_TRUSTED_FOR);
+        let (soon, late) = (SHARED_KEYS_TRUSTED_FOR / 2, SHARED_KEYS_TRUSTED_FOR);
+
+        assert!(shared.trusts(&key, key.asked_at + soon) && !shared.trusts(&key, key.asked_at + late));
+        assert!(shared.trusts(&destroyed, destroyed.asked_at + late));
+        assert!(Sharing::Alone.trusts(&key, key.asked_at + 1_000 * late));
+    }
+
+    async fn shared(options: &PostgresOptions) -> Keys {
+        Keys::open_postgres(options.clone(), [3; 32], CACHED_MAX).await.unwrap()
+    }
+
+    async fn open(directory: &tempfile::TempDir) -> Keys {
+        Keys::open(&directory.path().join("keys.db"), [3; 32]).await.unwrap()
+    }
+
+    async fn wrapped(keys: &Keys, person: &UserId) -> Vec<u8> {
         let answers = keys.store.read(vec![Statement::new(FIND, vec![person.into()])]).await.unwrap();
         let row = answers.into_iter().flatten().next().unwrap();
         let Value::Blob(wrapped) = row.into_cells().value().unwrap() else { panic!("a wrapped key") };

@@ -14,7 +14,7 @@ mod write;
 
 use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
 use advisor_events::KeyStore;
-use advisor_projections::SqliteKeys;
+use advisor_projections::Keys;
 use anyhow::{Context, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::{Parser, Subcommand};
@@ -74,7 +74,7 @@ fn main() -> Result<()> {
 
 async fn run(cli: &Cli) -> Result<()> {
     let log = Arc::new(SqliteLog::open(SqliteLogOptions::at(cli.data_dir.join("log.db")))?);
-    let keys = Arc::new(SqliteKeys::open(&cli.data_dir.join("keys.db"), master_key(&cli.data_dir)?).await?);
+    let keys = Arc::new(Keys::open(&cli.data_dir.join("keys.db"), master_key(&cli.data_dir)?).await?);
     let stores = Stores { log: Arc::clone(&log) as _, keys: Arc::clone(&keys) as _ };
     let done = match &cli.command {
         Command::Fill { events } => write::fill(&stores, *events).await,

@@ -10,7 +10,7 @@ use advisor_bus::limits as bus;
 use advisor_commands::limits as commands;
 use advisor_eventlog::{PostgresLogOptions, SqliteLogOptions, limits as log};
 use advisor_events::ids::STREAM_NAME_BYTES_MAX;
-use advisor_projections::{SqliteOptions, limits as projections};
+use advisor_projections::{PostgresOptions, SqliteOptions, limits as projections};
 use advisor_workers::{
     erase_person::EraseOptions,
     limits as workers,
@@ -232,6 +232,7 @@ const SIGN_IN: &[Limit] = &[
     fixed("Longest text of a profile in a webhook.", || api::WEBHOOK_TEXT_BYTES_MAX.amount(), "bytes", "The text is left out."),
     fixed("Longest id of a session in a webhook.", || api::WEBHOOK_SESSION_ID_BYTES_MAX.amount(), "bytes", "400 `VALIDATION_ERROR`"),
     set("keys_cached_max", "50000", "keys", "Persons' keys in memory.", "The one used longest ago is read again."),
+    fixed("How long a person's key in memory is trusted where other processes may destroy it.", || projections::SHARED_KEYS_TRUSTED_FOR.amount(), "ms", "It is read again."),
     set("jwks_timeout_ms", "5000", "ms", "Most time to fetch the issuer's keys, in milliseconds.", "The old keys go on; without any 503 `UNAVAILABLE`."),
     set("jwks_fresh_ms", "3600000", "ms", "How long fetched keys are used without asking again, in milliseconds.", "They are fetched again."),
     set("jwks_stale_ms", "86400000", "ms", "How long they go on while the issuer is down, in milliseconds.", "503 `UNAVAILABLE`"),
@@ -330,6 +331,10 @@ fn read_models_default() -> SqliteOptions {
     SqliteOptions::at("")
 }
 
+fn postgres_default() -> PostgresOptions {
+    PostgresOptions::at(String::new().into(), "")
+}
+
 #[rustfmt::skip]
 const READ_SIDE: &[Limit] = &[
     set("read_model_readers", "2", "threads", "Threads that read the read models.", "Reads wait in their queue."),
@@ -351,6 +356,14 @@ const READ_SIDE: &[Limit] = &[
     fixed("Longest that a commit is held up by its beginning anew.", || projections::RESTART_WAIT.amount(), "ms", "It is tried again later."),
     fixed("Longest that a commit is held up by its being cut.", || projections::CUT_WAIT.amount(), "ms", "It is tried again later."),
     fixed("How often the write-ahead log is tried to be cut when nothing of removed rows may be left in it.", || projections::SCRUB_TRIES_MAX.amount(), "times", "The erasure is tried again."),
+    fixed("Most connections to PostgreSQL for each of read models, side store, and keys.", || postgres_default().connections_max.amount(), "connections", "Reads and writes wait for one."),
+    fixed("Most reads and writes that wait for a connection of one of them.", || projections::CONNECTION_WAITING_MAX.amount(), "calls", "503 `UNAVAILABLE`, or the runner tries again."),
+    fixed("Longest wait for a new connection to PostgreSQL.", || postgres_default().connect_timeout.amount(), "ms", "503 `UNAVAILABLE`, or the runner tries again."),
+    fixed("Longest wait for the answer to a read in PostgreSQL, that for a connection included.", || postgres_default().read_timeout.amount(), "ms", "503 `UNAVAILABLE`"),
+    fixed("The same for a write.", || postgres_default().write_timeout.amount(), "ms", "503 `UNAVAILABLE`, or the runner tries again."),
+    fixed("How long PostgreSQL lets a transaction wait for this program's next word.", || postgres_default().idle_transaction_timeout.amount(), "ms", "It undoes the transaction and closes the connection."),
+    fixed("How long what PostgreSQL sends may stay unacknowledged.", || postgres_default().unacknowledged_timeout.amount(), "ms", "It closes the connection."),
+    fixed("How often a transaction is tried that PostgreSQL undoes because of another one.", || projections::TRANSACTION_TRIES_MAX.amount(), "times", "503 `UNAVAILABLE`, or the runner tries again."),
     fixed("Batches of more events are decoded on a thread of their own.", || projections::DECODED_HERE_MAX.amount(), "events", "A thread decodes them."),
     fixed("Events that are applied without a pause for others.", || projections::EVENTS_AT_A_STRETCH.amount(), "events", "Others get their turn."),
     fixed("Old changes that one commit removes.", || projections::CHANGES_CUT_MAX.amount(), "rows", "The others go with the next."),

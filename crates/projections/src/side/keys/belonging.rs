@@ -3,11 +3,11 @@
 //! A file that was lost would be made anew, empty, and everybody's words would look erased; another master key would
 //! be noticed at the first person who needs theirs, after it had wrapped others'. Both are refused at the start.
 
-use super::{SqliteKeys, unavailable};
+use super::{Keys, unavailable};
 use crate::{
     StoreError,
     log_identity::{self, IdentityError},
-    store::{Statement, Store, Value, Write},
+    store::{Statement, Value, Write},
 };
 use advisor_eventlog::{EventLog, Filter, Position, ReadError, port::PAGE_EVENTS_MAX};
 use advisor_events::KeyError;
@@ -15,7 +15,7 @@ use advisor_events::KeyError;
 pub(crate) const CREATE: &str =
     "CREATE TABLE IF NOT EXISTS belonging (id BIGINT NOT NULL PRIMARY KEY, sealed_log BLOB NOT NULL)";
 const FIND: &str = "SELECT sealed_log FROM belonging WHERE id = 1";
-const PUT: &str = "INSERT INTO belonging (id, sealed_log) VALUES (1, $1)";
+const PUT: &str = "INSERT INTO belonging (id, sealed_log) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
 /// Any key that was not destroyed, with whose it is.
 const ANY_KEY: &str = "SELECT person, wrapped FROM keys WHERE wrapped IS NOT NULL LIMIT 1";
 const COUNT: &str = "SELECT count(*) FROM keys";
@@ -56,18 +56,19 @@ impl From<StoreError> for BelongingError {
     }
 }
 
-impl SqliteKeys {
+impl Keys {
     /// Makes sure that these keys are those of this log, under this master key. A file that says nothing of it yet is
     /// taken for the log's unless something is lost, and says so from then on.
     pub async fn belong_to(&self, log: &dyn EventLog) -> Result<(), BelongingError> {
         let identity = log_identity::read(log).await?;
+        if self.named_log().await?.is_none() {
+            self.check_unnamed(log).await?;
+            self.name_log(&identity).await?;
+        }
+        // Another process may have been faster: what is stored is the name.
         match self.named_log().await? {
             Some(named) if named == identity => Ok(()),
-            Some(_) => Err(BelongingError::OtherLog),
-            None => {
-                self.check_unnamed(log).await?;
-                self.name_log(&identity).await
-            }
+            Some(_) | None => Err(BelongingError::OtherLog),
         }
     }
 
@@ -83,7 +84,7 @@ impl SqliteKeys {
         if let Some(row) = answers.into_iter().flatten().next() {
             let mut cells = row.into_cells();
             let (Ok(person), Ok(Value::Blob(wrapped))) = (cells.text(), cells.value()) else {
-                return Err(KeyError::Unavailable("the keys' file is damaged".to_owned()).into());
+                return Err(KeyError::Unavailable("the persons' keys are damaged".to_owned()).into());
             };
             return self.unwrap(&person.into(), &wrapped).map(drop).map_err(|_| BelongingError::OtherMasterKey);
         }
@@ -130,7 +131,7 @@ mod tests {
     use crate::given::{MemoryKeys, opened};
     use advisor_eventlog::MemoryLog;
     use advisor_events::KeyStore;
-    use std::fs;
+    use std::{fs, num::NonZeroUsize};
 
     #[tokio::test]
     async fn keys_stay_with_their_log() {
@@ -143,6 +144,21 @@ mod tests {
         keys.belong_to(&log).await.unwrap();
 
         assert!(matches!(keys.belong_to(&other).await, Err(BelongingError::OtherLog)));
+    }
+
+    #[tokio::test]
+    async fn keys_that_several_processes_share_stay_with_their_log_too() {
+        let options = crate::given::postgres::options();
+        let shared = || Keys::open_postgres(options.clone(), [3; 32], NonZeroUsize::MIN);
+        let (log, other) = (log_of(&["ana"], "this log").await, log_of(&[], "another log").await);
+        let (one, two) = (shared().await.unwrap(), shared().await.unwrap());
+        one.obtain(&"ana".into()).await.unwrap();
+
+        let (first, second) = tokio::join!(one.belong_to(&log), two.belong_to(&log));
+
+        first.unwrap();
+        second.unwrap();
+        assert!(matches!(two.belong_to(&other).await, Err(BelongingError::OtherLog)));
     }
 
     #[tokio::test]
@@ -191,8 +207,8 @@ mod tests {
         keys.belong_to(&log).await.unwrap();
     }
 
-    async fn open(directory: &tempfile::TempDir, master: u8) -> SqliteKeys {
-        SqliteKeys::open(&directory.path().join("keys.db"), [master; 32]).await.unwrap()
+    async fn open(directory: &tempfile::TempDir, master: u8) -> Keys {
+        Keys::open(&directory.path().join("keys.db"), [master; 32]).await.unwrap()
     }
 
     async fn log_of(people: &[&str], identity: &str) -> MemoryLog {
