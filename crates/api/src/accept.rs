@@ -1,15 +1,18 @@
 //! Our own accept loop: a limit on connections, time-outs for headers, idleness and slow readers, heads that
 //! are judged before anybody reads them, and an orderly end. `axum::serve` has none of the first four.
 
+mod course;
 mod crowd;
 mod guard;
 mod head;
+mod shedding;
 mod stall;
 mod takeover;
 
 pub use takeover::Takeover;
 
 pub use crowd::AddressLimits;
+pub use shedding::{SHED_BODY_BYTES_MAX, SHED_DELAY};
 
 use crate::{
     layers,
@@ -17,23 +20,22 @@ use crate::{
     traffic::{Peer, Shed},
 };
 use axum::{Extension, Router, body::Body};
+use course::{Answer, Course, Last};
 use crowd::Crowd;
 use futures::future::BoxFuture;
-use guard::{HeadGuard, Last, LastRequest};
+use guard::HeadGuard;
 use head::{HeadFault, HeadLimits};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use shedding::Shedding;
 use stall::StallTimeout;
 use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -245,11 +247,8 @@ impl Doors {
     }
 
     /// The answer to a request; to the last one of a connection, one that closes it.
-    async fn answer(self, mut request: Request<Incoming>, last: Option<Last>) -> Response<Body> {
-        let refused = self.front.shed.as_ref().filter(|_| last.is_none()).and_then(|shed| shed.refuse(&request));
-        if let Some(refused) = refused {
-            return refused;
-        }
+    async fn answer(self, mut request: Request<Incoming>, course: Course) -> Response<Answer> {
+        let last = course.take();
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(Peer(peer));
         }
@@ -264,7 +263,7 @@ impl Doors {
         if last.is_some() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        course.answer(response)
     }
 }
 
@@ -289,15 +288,15 @@ where
         .max_headers(limits.headers_max)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .max_header_size(limits.header_bytes_max);
-    let (last, requests) = (LastRequest::default(), AtomicU64::new(0));
+    let course = Course::default();
     let head = HeadLimits { bytes_max: limits.header_bytes_max, headers_max: limits.headers_max };
-    let stream = HeadGuard::new(StallTimeout::new(stream, limits.write_timeout), head, last.clone());
+    let stream = HeadGuard::new(StallTimeout::new(stream, limits.write_timeout), head, course.clone())
+        .shedding(Shedding::new(doors.front.shed.clone()), limits.header_timeout / 2);
     let takeover = Takeover::default();
     let offered = takeover.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(offered.clone());
-        let last = last.is(requests.fetch_add(1, Ordering::Relaxed));
-        let answer = doors.clone().answer(request, last);
+        let answer = doors.clone().answer(request, course.clone());
         async { Ok::<_, Infallible>(answer.await) }
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();

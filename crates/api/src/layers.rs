@@ -23,8 +23,8 @@ use tower_http::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longest request id of a client that is kept.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Name of the histogram of answers.
@@ -105,12 +105,15 @@ async fn name_route(request: Request, next: Next) -> Response {
 /// Request id, span, measurement, and the headers that every answer has.
 async fn observe(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = request_id(request.headers());
+    let id = request_id(request.headers().get(REQUEST_ID).map(HeaderValue::as_bytes));
     let method = request.method().clone();
     let span = tracing::info_span!("request", request.id = id, http.method = %method);
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).instrument(span.clone()).await;
-    complete(response.headers_mut(), &id);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    complete(response.headers_mut());
     let route = response.extensions().get::<RouteName>().map_or("none", |name| name.0.as_str()).to_owned();
     let (status, elapsed) = (response.status().as_u16(), started.elapsed());
     span.in_scope(|| {
@@ -127,23 +130,20 @@ async fn observe(mut request: Request, next: Next) -> Response {
 }
 
 /// A client's own id is kept when it is short and plain: it stands in logs.
-pub(crate) fn request_id(headers: &HeaderMap) -> String {
-    let plain = |id: &str| {
+pub(crate) fn request_id(given: Option<&[u8]>) -> String {
+    let plain = |id: &&[u8]| {
         !id.is_empty()
             && id.len() <= REQUEST_ID_BYTES_MAX
-            && id.bytes().all(|byte| {
+            && id.iter().all(|byte| {
                 byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=')
             })
     };
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| plain(id));
+    let given = given.filter(plain).and_then(|id| std::str::from_utf8(id).ok());
     given.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
-/// The headers that every answer has.
-pub(crate) fn complete(headers: &mut HeaderMap, request_id: &str) {
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, id);
-    }
+/// The headers that every answer has, beside its id.
+pub(crate) fn complete(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
@@ -170,7 +170,7 @@ fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
 }
 
 /// Browsers of the allowed origins may call with credentials; all others get no permission at all.
-fn cors(origins: &[String]) -> CorsLayer {
+pub(crate) fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))

@@ -153,7 +153,7 @@ pub fn router(api: &Api) -> Router {
 
 /// The same as it stands behind the public listener: what would be refused anyway does not come as far as its routes.
 pub fn front(api: &Api) -> accept::Front {
-    accept::Front::shedding(router(api), Shed::new(&api.traffic))
+    accept::Front::shedding(router(api), Shed::new(&api.traffic, &api.settings.allowed_origins))
 }
 
 /// The operators' listener: health, metrics, the log's events, erasing people, verifying.

@@ -1,7 +1,10 @@
 //! Bounds that nobody sets, by the names under which the list of limits (`docs/limits.md`) takes them.
 
 pub use crate::{
-    accept::{BACK_OFF_MAX as ACCEPT_BACK_OFF_MAX, BACKLOG_MAX, CONNECTION_BUFFER_BYTES_MAX, SILENT_CLIENT_TIMEOUT_MS},
+    accept::{
+        BACK_OFF_MAX as ACCEPT_BACK_OFF_MAX, BACKLOG_MAX, CONNECTION_BUFFER_BYTES_MAX, SHED_BODY_BYTES_MAX, SHED_DELAY,
+        SILENT_CLIENT_TIMEOUT_MS,
+    },
     advisors::document::{ID_CHARS_MAX as ADVISOR_ID_CHARS_MAX, SLUG_CHARS_MAX},
     auth::{
         clerk::TOKEN_LIFE_MAX,

@@ -111,6 +111,14 @@ impl Traffic {
     }
 }
 
+#[cfg(test)]
+impl Traffic {
+    /// The next place of each gate that is known by its path.
+    pub(crate) fn occupy(&self) -> [OwnedSemaphorePermit; 2] {
+        [&self.commands, &self.queries].map(Gate::occupy)
+    }
+}
+
 fn room(bytes_max: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS)))
 }

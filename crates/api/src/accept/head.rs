@@ -4,9 +4,11 @@
 //! layer. And of a request that tells its body's length in two ways it drops one and says nothing. So nothing
 //! comes through here that hyper would find fault with, and nothing whose end is told twice.
 
+use super::shedding::Shedding;
 use crate::problem::{Code, Problem};
+use bytes::Bytes;
 use http::{Method, Uri};
-use httparse::{EMPTY_HEADER, Error, Header, Request, Status};
+use httparse::{Error, Header, Request, Status};
 
 /// Bounds of a head.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +20,14 @@ pub(super) struct HeadLimits {
 }
 
 /// What bytes are that begin where a head should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     /// More bytes will tell.
     Partial,
     /// A head of so many bytes, and what follows it.
     Whole(usize, Following),
+    /// A whole request of so many bytes, its body among them, which is answered with these and read by nobody.
+    Shed(u64, Bytes),
     /// Nothing that is taken.
     Refused(HeadFault),
 }
@@ -63,11 +67,14 @@ impl From<HeadFault> for Problem {
     }
 }
 
-/// Judges the head that `bytes` begin with.
-pub(super) fn judge(bytes: &[u8], limits: HeadLimits) -> Judged {
-    let mut headers = vec![EMPTY_HEADER; limits.headers_max];
-    let mut request = Request::new(&mut headers);
-    let length = match request.parse(bytes) {
+/// Judges the head that `bytes` begin with. One that could be taken may have its answer already from `shedding`.
+pub(super) fn judge(bytes: &[u8], limits: HeadLimits, shedding: Option<&Shedding>) -> Judged {
+    let mut headers = Vec::with_capacity(limits.headers_max);
+    let room = headers.spare_capacity_mut();
+    let room_max = room.len().min(limits.headers_max);
+    let mut request = Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(bytes, room.get_mut(..room_max).unwrap_or_default());
+    let length = match parsed {
         Ok(Status::Complete(length)) if length <= limits.bytes_max => length,
         Ok(Status::Partial) if bytes.len() < limits.bytes_max => return Judged::Partial,
         Ok(Status::Complete(_) | Status::Partial) | Err(Error::TooManyHeaders) => {
@@ -77,9 +84,13 @@ pub(super) fn judge(bytes: &[u8], limits: HeadLimits) -> Judged {
             Error::HeaderName | Error::HeaderValue | Error::NewLine | Error::Status | Error::Token | Error::Version,
         ) => return Judged::Refused(HeadFault::Malformed),
     };
-    match read(&request) {
-        Ok(following) => Judged::Whole(length, following),
-        Err(fault) => Judged::Refused(fault),
+    let following = match read(&request) {
+        Ok(following) => following,
+        Err(fault) => return Judged::Refused(fault),
+    };
+    match shedding.and_then(|shedding| shedding.refuse(&request, following)) {
+        Some((body, answer)) => Judged::Shed(body.saturating_add(length as u64), answer),
+        None => Judged::Whole(length, following),
     }
 }
 
@@ -141,9 +152,9 @@ mod tests {
             ("GET / HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\n\r\n", Following::Bytes(0)),
         ] {
             let more = format!("{head}rest");
-            assert_eq!(judge(more.as_bytes(), LIMITS), Judged::Whole(head.len(), following), "{head}");
+            assert_eq!(judged(more.as_bytes()), Judged::Whole(head.len(), following), "{head}");
             for end in 0..head.len() {
-                assert_eq!(judge(&head.as_bytes()[..end], LIMITS), Judged::Partial, "{:?}", &head[..end]);
+                assert_eq!(judged(&head.as_bytes()[..end]), Judged::Partial, "{:?}", &head[..end]);
             }
         }
     }
@@ -168,10 +179,10 @@ mod tests {
             "content-length:",
         ] {
             let head = format!("POST / HTTP/1.1\r\nhost: x\r\n{headers}\r\n\r\n");
-            assert_eq!(judge(head.as_bytes(), LIMITS), Judged::Refused(HeadFault::Length), "{headers}");
+            assert_eq!(judged(head.as_bytes()), Judged::Refused(HeadFault::Length), "{headers}");
         }
         let old = b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n";
-        assert_eq!(judge(old, LIMITS), Judged::Refused(HeadFault::Length));
+        assert_eq!(judged(old), Judged::Refused(HeadFault::Length));
     }
 
     #[test]
@@ -189,26 +200,30 @@ mod tests {
             b"GET http://[ HTTP/1.1\r\nhost: x\r\n\r\n",
             b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
         ] {
-            let judged = judge(bytes, LIMITS);
+            let judged = judged(bytes);
             assert_eq!(judged, Judged::Refused(HeadFault::Malformed), "{}", String::from_utf8_lossy(bytes));
         }
         for hosts in ["", "host: x\r\nhost: x\r\n"] {
             let head = format!("GET / HTTP/1.1\r\n{hosts}\r\n");
-            assert_eq!(judge(head.as_bytes(), LIMITS), Judged::Refused(HeadFault::Host), "{hosts}");
+            assert_eq!(judged(head.as_bytes()), Judged::Refused(HeadFault::Host), "{hosts}");
         }
     }
 
     #[test]
     fn a_head_is_as_large_as_the_limits_at_most() {
         let of = |length: usize| format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(length - 32));
-        assert!(matches!(judge(of(1_000).as_bytes(), LIMITS), Judged::Whole(1_000, _)));
+        assert!(matches!(judged(of(1_000).as_bytes()), Judged::Whole(1_000, _)));
         for bytes in [of(1_001).as_bytes(), &of(2_000).as_bytes()[..1_000], &[b'\r'; 1_000]] {
-            let judged = judge(bytes, LIMITS);
+            let judged = judged(bytes);
             assert!(matches!(judged, Judged::Refused(HeadFault::TooLarge | HeadFault::Malformed)), "{judged:?}");
         }
         let many = |count: usize| format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(count - 1));
-        assert!(matches!(judge(many(10).as_bytes(), LIMITS), Judged::Whole(..)));
-        assert_eq!(judge(many(11).as_bytes(), LIMITS), Judged::Refused(HeadFault::TooLarge));
+        assert!(matches!(judged(many(10).as_bytes()), Judged::Whole(..)));
+        assert_eq!(judged(many(11).as_bytes()), Judged::Refused(HeadFault::TooLarge));
+    }
+
+    fn judged(bytes: &[u8]) -> Judged {
+        judge(bytes, LIMITS, None)
     }
 
     const LIMITS: HeadLimits = HeadLimits { bytes_max: 1_000, headers_max: 10 };

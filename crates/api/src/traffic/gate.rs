@@ -2,7 +2,10 @@
 //! refused at once: a server that takes on more than it can do answers nobody in time.
 
 use super::Traffic;
-use crate::problem::{Code, Problem};
+use crate::{
+    layers,
+    problem::{Code, Problem},
+};
 use axum::{
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
@@ -74,13 +77,34 @@ impl Gate {
         self.running.available_permits() == 0 && self.waiting.available_permits() == 0
     }
 
-    pub(super) fn overloaded(&self) -> Problem {
+    fn overloaded(&self) -> Problem {
         overloaded(self.class)
+    }
+
+    /// Counts somebody who was refused elsewhere because this gate is full.
+    pub(super) fn count_overloaded(&self) {
+        count_overloaded(self.class);
+    }
+}
+
+#[cfg(test)]
+impl Gate {
+    pub(super) fn occupy(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.running).try_acquire_owned().unwrap()
     }
 }
 
 pub(super) fn overloaded(class: &'static str) -> Problem {
+    count_overloaded(class);
+    refusal()
+}
+
+fn count_overloaded(class: &'static str) {
     metrics::counter!("advisor_overloaded_total", "class" => class).increment(1);
+}
+
+/// What everybody is told who can't be let in.
+pub(super) fn refusal() -> Problem {
     Problem::new(Code::Overloaded, "There is more to do at the moment than can be done. Try again in a moment.")
 }
 
@@ -171,7 +195,7 @@ async fn pass(State((traffic, gate)): State<(Arc<Traffic>, GateOf)>, mut request
 
 /// The command can be asked again by its key, if it has one.
 pub(crate) fn with_command_id(problem: Problem, headers: &HeaderMap) -> Problem {
-    match headers.get("idempotency-key").and_then(|key| key.to_str().ok()) {
+    match headers.get(layers::IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()) {
         Some(key) => problem.command_id(key),
         None => problem,
     }

@@ -168,6 +168,8 @@ const OVERLOAD: &[Limit] = &[
     set("queries_running_max", "256", "queries", "Most queries that run at a time; live streams count until they begin.", "More wait in line."),
     set("queries_waiting_max", "256", "queries", "Most queries that wait in line.", "503 `OVERLOADED` with `Retry-After`, at once."),
     set("overload_wait_ms", "50", "ms", "Longest wait in line, in milliseconds.", "503 `OVERLOADED` with `Retry-After`"),
+    fixed("How long the refusal waits of who was told to wait and asks again at once on the same connection.", || api::SHED_DELAY.amount(), "ms", "It is sent."),
+    fixed("Longest body of a refused request that is received and thrown away, so that its connection goes on.", || api::SHED_BODY_BYTES_MAX.amount(), "bytes", "The request is read, and refused at its gate."),
     set("chats_running_max", "1024", "chats", "Most requests to `/api/chat` that wait for their reply.", "503 `OVERLOADED` with `Retry-After` and `commandId`, at once."),
     set("bodies_bytes_max", "67108864", "bytes", "Most bytes of bodies of all requests together, and of the values that they are read into, at 100 bytes each.", "503 `OVERLOADED` with `Retry-After` and `commandId`, and the connection is closed."),
     fixed("Bytes of each body that do not count.", || api::BODY_FREE_BYTES.amount(), "bytes", "More takes room."),
