@@ -27,7 +27,7 @@ use tokio::{
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// A request whose body is known.
-pub(crate) type Asked = Request<Full<Bytes>>;
+pub(crate) type Asked = Request<Bytes>;
 
 /// Where to connect to.
 #[derive(Clone, Copy)]
@@ -35,6 +35,18 @@ pub(crate) struct Door {
     pub(crate) address: SocketAddr,
     /// The address to come from.
     pub(crate) from: Option<IpAddr>,
+}
+
+impl Door {
+    pub(crate) async fn enter(self) -> Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(from) = self.from {
+            socket.bind(SocketAddr::new(from, 0))?;
+        }
+        let stream = timeout(CONNECT_MAX, socket.connect(self.address)).await??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
 }
 
 /// A connection.
@@ -59,27 +71,16 @@ pub(crate) struct Stream {
 
 impl Client {
     pub(crate) async fn connect(door: Door) -> Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        if let Some(from) = door.from {
-            socket.bind(SocketAddr::new(from, 0))?;
-        }
-        let stream = timeout(CONNECT_MAX, socket.connect(door.address)).await??;
-        stream.set_nodelay(true)?;
+        let stream = door.enter().await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         Ok(Self { sender, driver: Box::pin(connection.fuse()) })
-    }
-
-    /// Whether it can be asked again: the server closes what is idle for long.
-    pub(crate) fn is_open(&mut self) -> bool {
-        drop((&mut self.driver).now_or_never());
-        !self.sender.is_closed()
     }
 
     pub(crate) async fn ask(&mut self, request: Asked) -> Result<Answer> {
         let Self { sender, driver } = self;
         let asked = async {
             sender.ready().await?;
-            let response = sender.send_request(request).await?;
+            let response = sender.send_request(request.map(Full::new)).await?;
             let status = response.status();
             Ok(Answer { status, body: response.into_body().collect().await?.to_bytes() })
         };
@@ -97,7 +98,7 @@ impl Client {
 
     /// Asks for a body that does not end.
     pub(crate) async fn stream(mut self, request: Asked) -> Result<Stream> {
-        let response = driven(&mut self.driver, self.sender.send_request(request)).await?;
+        let response = driven(&mut self.driver, self.sender.send_request(request.map(Full::new))).await?;
         ensure!(response.status() == StatusCode::OK, "a stream is answered {}", response.status());
         Ok(Stream { body: response.into_body(), client: self })
     }
@@ -163,7 +164,7 @@ fn request(method: Method, path: &str, token: Option<&HeaderValue>, body: Bytes)
     if method == Method::POST {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    let mut request = Request::builder().method(method).uri(path).body(Full::new(body))?;
+    let mut request = Request::builder().method(method).uri(path).body(body)?;
     *request.headers_mut() = headers;
     Ok(request)
 }

@@ -29,7 +29,7 @@ impl Default for Args {
 pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
     let server = Server::reach(&stage.target, NO_RATES)?;
     let people = people(&server, PEOPLE, args.conversations.div_ceil(PEOPLE)).await?;
-    let requests = in_turn(messages(&people)?);
+    let requests = in_turn(&messages(&people)?);
     for clients in &args.clients {
         let samples = closed(server.door(), *clients, stage.duration, &requests).await;
         let rate = samples.rate(stage.duration);

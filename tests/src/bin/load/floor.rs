@@ -2,16 +2,16 @@
 
 use crate::{
     Stage,
-    client::{Asked, Client, Door, post},
+    client::{Client, Door, post},
     people::{messages, people, words},
     report::Figures,
     samples::{Outcome, Since, median},
     server::{NO_RATES, Server, Target},
     traffic::{Requests, closed, in_turn},
+    wire::written,
 };
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http_body_util::Full;
 use serde_json::json;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -53,7 +53,7 @@ struct Measured {
 pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
     let server = Server::reach(&stage.target, NO_RATES)?;
     let people = people(&server, PEOPLE, CONVERSATIONS.div_ceil(PEOPLE)).await?;
-    let ours = in_turn(messages(&people)?);
+    let ours = in_turn(&messages(&people)?);
     let plain = Plain::start(&stage.target, &args.floor).await?;
     for clients in CLIENTS {
         let (mut of_ours, mut of_theirs) = (Vec::new(), Vec::new());
@@ -92,7 +92,7 @@ async fn measure(
 fn plain_requests() -> Result<Requests> {
     let (run, words) = (Uuid::new_v4().simple().to_string(), words());
     let template = post(PATH, None, Bytes::new())?;
-    Ok(Arc::new(move |number| -> Asked {
+    Ok(Arc::new(move |number| {
         let (place, turn) = (number % CONVERSATIONS, number / (CONVERSATIONS * CONVERSATION_LENGTH));
         let body = json!({
             "command_id": format!("{run}-{number}"),
@@ -100,7 +100,7 @@ fn plain_requests() -> Result<Requests> {
             "role": "user",
             "text": words,
         });
-        template.clone().map(|_| Full::new(Bytes::from(body.to_string())))
+        written(&template.clone().map(|_| Bytes::from(body.to_string())))
     }))
 }
 

@@ -25,6 +25,7 @@ mod samples;
 mod server;
 mod subscribers;
 mod traffic;
+mod wire;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

@@ -49,7 +49,7 @@ pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
             queries.push(get(&format!("/api/conversations/{conversation}/messages?limit=50"), Some(&person.token))?);
         }
     }
-    let (writing, reading) = (in_turn(messages(&people)?), in_turn(queries));
+    let (writing, reading) = (in_turn(&messages(&people)?), in_turn(&queries));
     let crowd = Subscribers::connect(server.door(), args.subscribers, &get_events("/api/advisors", None)?).await?;
     let publisher = Publisher::new(&server).await?;
     let (written, read, heard) = tokio::join!(

@@ -8,6 +8,7 @@ use crate::{
     samples::{Outcome, Samples, Since, median, precise},
     server::Server,
     traffic::{Requests, Schedule, in_turn, open},
+    wire::written,
 };
 use anyhow::{Context, Result};
 use http::HeaderValue;
@@ -51,10 +52,10 @@ pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
     let people = people(&server, GOOD_PEOPLE + 1, CONVERSATIONS_EACH).await?;
     let (bad, good) = people.split_first().context("there are people")?;
     let elsewhere = Door { from: Some(ELSEWHERE), ..server.door() };
-    let good = Source { door: server.door(), requests: in_turn(messages(good)?), per_second: args.good };
+    let good = Source { door: server.door(), requests: in_turn(&messages(good)?), per_second: args.good };
     let guesses = Source { door: elsewhere, requests: guesses(bad)?, per_second: args.guesses };
     let commands = messages(std::slice::from_ref(bad))?;
-    let commands = Source { door: elsewhere, requests: in_turn(commands), per_second: args.commands };
+    let commands = Source { door: elsewhere, requests: in_turn(&commands), per_second: args.commands };
     let head_start = Duration::try_from_secs_f64(args.head_start)?;
     compare(stage, &good, ("guessed tokens", &guesses), head_start).await?;
     compare(stage, &good, ("one person's commands", &commands), head_start).await
@@ -83,7 +84,7 @@ fn guesses(person: &Person) -> Result<Requests> {
         if let Ok(guess) = HeaderValue::from_str(&format!("{stem}{number:0DIGITS$}")) {
             request.headers_mut().insert(http::header::AUTHORIZATION, guess);
         }
-        request
+        written(&request)
     }))
 }
 

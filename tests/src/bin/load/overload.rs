@@ -42,7 +42,7 @@ impl Default for Args {
 pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
     let mut server = Server::reach(&stage.target, NO_RATES)?;
     let people = people(&server, PEOPLE, CONVERSATIONS_EACH).await?;
-    let requests = in_turn(messages(&people)?);
+    let requests = in_turn(&messages(&people)?);
     let mut sent = Sent::default();
     let before = messages_listed(&server, &people).await?;
 

@@ -40,7 +40,7 @@ pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
     let list = "/api/conversations".to_owned();
     let page = format!("/api/conversations/{conversation}/messages?limit=50");
     for (what, path) in [("list of 50 conversations", list), ("newest 50 messages", page)] {
-        let requests = in_turn(vec![get(&path, Some(&person.token))?]);
+        let requests = in_turn(&[get(&path, Some(&person.token))?]);
         for clients in &args.clients {
             let samples = closed(server.door(), *clients, stage.duration, &requests).await;
             let rate = samples.rate(stage.duration);
@@ -51,7 +51,7 @@ pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
 }
 
 async fn fill(server: &Server, person: &Person, conversation: &str, messages: usize) -> Result<()> {
-    let requests = in_turn(vec![message(&person.token, conversation, &words())?]);
+    let requests = in_turn(&[message(&person.token, conversation, &words())?]);
     let sent = counted(server.door(), WRITERS, messages, &requests).await;
     let done = sent.count(|outcome| outcome == Outcome::Done);
     ensure!(done == messages as u64, "of {messages} messages only {done} were sent: {:?}", sent.statuses());

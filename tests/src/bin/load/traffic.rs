@@ -1,9 +1,11 @@
 //! The two ways of asking: each client when it has its answer, or all of them on a schedule whatever comes back.
 
 use crate::{
-    client::{Asked, Client, Door},
+    client::{Asked, Door},
     samples::{Outcome, Samples},
+    wire::{Wire, written},
 };
+use bytes::Bytes;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -19,11 +21,12 @@ const ANSWER_MAX: Duration = Duration::from_secs(40);
 /// Most connections of a schedule.
 const CONNECTIONS_MAX: usize = 8_192;
 
-/// The request of each number.
-pub(crate) type Requests = Arc<dyn Fn(usize) -> Asked + Send + Sync>;
+/// The request of each number, as it is written.
+pub(crate) type Requests = Arc<dyn Fn(usize) -> Bytes + Send + Sync>;
 
 /// These requests in turn.
-pub(crate) fn in_turn(requests: Vec<Asked>) -> Requests {
+pub(crate) fn in_turn(requests: &[Asked]) -> Requests {
+    let requests: Vec<Bytes> = requests.iter().map(written).collect();
     Arc::new(move |number| requests.get(number % requests.len().max(1)).cloned().unwrap_or_default())
 }
 
@@ -97,12 +100,12 @@ async fn ended(tasks: TaskTracker, samples: Arc<Samples>) -> Samples {
 /// Connections that wait for a request.
 struct Pool {
     door: Door,
-    idle: Mutex<Vec<Client>>,
+    idle: Mutex<Vec<Wire>>,
     open: AtomicUsize,
 }
 
 impl Pool {
-    async fn ask(&self, request: Asked, due: Instant, samples: &Samples) {
+    async fn ask(&self, request: Bytes, due: Instant, samples: &Samples) {
         let idle = self.idle_client();
         if idle.is_none() && self.open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
             self.open.fetch_sub(1, Ordering::Relaxed);
@@ -115,8 +118,8 @@ impl Pool {
     }
 
     /// One that the server has not closed meanwhile.
-    fn idle_client(&self) -> Option<Client> {
-        let mut client = self.idle().pop()?;
+    fn idle_client(&self) -> Option<Wire> {
+        let client = self.idle().pop()?;
         if client.is_open() {
             return Some(client);
         }
@@ -125,23 +128,23 @@ impl Pool {
     }
 
     /// The list stays whole whatever panicked while it was held.
-    fn idle(&self) -> MutexGuard<'_, Vec<Client>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Wire>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Asks on this connection or a new one, and takes a sample; gives the connection back if it goes on.
-async fn ask(door: Door, client: Option<Client>, request: Asked, due: Instant, samples: &Samples) -> Option<Client> {
+async fn ask(door: Door, client: Option<Wire>, request: Bytes, due: Instant, samples: &Samples) -> Option<Wire> {
     let connected = match client {
         Some(client) => Ok(client),
-        None => Client::connect(door).await,
+        None => Wire::connect(door).await,
     };
     let Ok(mut client) = connected else {
         samples.take(due, Instant::now(), Outcome::Unanswered);
         return None;
     };
     let sent = Instant::now();
-    let answer = timeout(ANSWER_MAX, client.ask(request)).await;
+    let answer = timeout(ANSWER_MAX, client.ask(&request)).await;
     let outcome = match &answer {
         Ok(Ok(answer)) => Outcome::of(answer),
         Ok(Err(_)) | Err(_) => Outcome::Unanswered,
