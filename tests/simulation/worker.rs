@@ -9,7 +9,7 @@ use crate::{
 use advisor_commands::{Commands, HandlerLimits};
 use advisor_projections::Reader;
 use advisor_workers::{
-    Deps, Options,
+    Deps, Options, Share,
     make_title::TitleOptions,
     model::breaker::BreakerOptions,
     reply_to_message::ReplyOptions,
@@ -36,7 +36,9 @@ pub(crate) async fn run(world: World, process: Arc<Process>) {
     // Also when it is killed: its tasks would look at a clock for ever.
     let _shutdown = process.shutdown.clone().drop_guard();
     let tracker = TaskTracker::new();
-    advisor_workers::start(&deps, options(), &tracker, &process.shutdown);
+    for share in [Share::Everybodys, Share::Owners] {
+        advisor_workers::start(&deps, options(), share, &tracker, &process.shutdown);
+    }
     tracker.close();
     tracker.wait().await;
 }

@@ -5,6 +5,7 @@ mod end;
 mod engines;
 mod listeners;
 mod open_files;
+mod read_side;
 mod sign_in;
 mod workers;
 
@@ -95,7 +96,7 @@ struct Running {
     workers: TaskTracker,
     /// Cancelled when no worker runs any more.
     ending: CancellationToken,
-    /// The runner of the projections.
+    /// What brings the read models forward, or follows who does.
     runner: TaskTracker,
     stores: Stores,
 }
@@ -121,24 +122,25 @@ async fn serve(config: &Config) -> Result<()> {
     // What follows the log.
     let bus = engines::open_bus(config, &master_key).await?;
     let reader = Reader::new(&generation);
-    let running = Running::new(stores);
-    let runner = Runner::open(RunnerParts {
+    Runner::check(&*log, &generation).await?;
+    let parts = RunnerParts {
         log: Arc::clone(&log),
         keys: Arc::clone(&keys),
-        generation,
         bus: Arc::clone(&bus),
         clock: Arc::clone(&clock),
         limits: config.limits.runner.clone(),
-    })
-    .await?;
-    running.start_runner(runner);
-
+        generation,
+    };
+    let running = Running::new(stores);
+    let duty = read_side::start(config, parts, &running);
     running.listeners.spawn(measure::keep_up(measurements.clone(), running.stopping.clone()));
 
     // What clients see.
     let models = Arc::new(workers::models(config)?);
     let live = LiveHub::new(reader.clone(), Arc::clone(&bus));
-    running.listeners.spawn(Arc::clone(&live).run(running.stopping.clone()));
+    if config.role.answers() {
+        running.listeners.spawn(Arc::clone(&live).run(running.stopping.clone()));
+    }
     let revoked = Revoked::load(side.revocations().clone(), Arc::clone(&clock)).await?;
     running.listeners.spawn(Arc::clone(&revoked).follow(running.stopping.clone()));
     let api = Api::from(Parts {
@@ -154,11 +156,11 @@ async fn serve(config: &Config) -> Result<()> {
         owned: Arc::default(),
         traffic: Arc::new(Traffic::new(config.limits.traffic.clone())),
         settings: Arc::new(settings(config, &master_key)?),
-        checks: checks::all(&log, &reader, &models),
+        checks: checks::all(&log, &reader, duty.as_ref().map(|duty| (duty, &models))),
         shutdown: running.stopping.clone(),
     });
-    if config.role.works() {
-        workers::start(config, &api, models, &running);
+    if let Some(duty) = duty {
+        workers::start(config, &api, models, &running, duty);
     }
     running.listen(config, &api, keys, measurements)?;
     end::signal().await?;
@@ -175,15 +177,6 @@ impl Running {
             runner: TaskTracker::new(),
             stores,
         }
-    }
-
-    /// A runner that stops by itself leaves a server that says so in `/readyz`, and goes on reading.
-    fn start_runner(&self, runner: Runner) {
-        let ending = self.ending.clone();
-        self.runner.spawn(async move {
-            // Why it stopped has been logged, and stands in `/readyz`.
-            drop(runner.run(ending).await);
-        });
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) const STAND: &str = "SELECT generation, position FROM checkpoint WHER
 
 const SELECT: &str =
     "SELECT generation, position, event_id, log_identity, fence, changes_after FROM checkpoint WHERE id = 1";
-const TAKE_OVER: &str = "UPDATE checkpoint SET fence = fence + 1 WHERE id = 1 AND fence = $1";
+const TAKE_OVER: &str = "UPDATE checkpoint SET fence = $1 WHERE id = 1 AND fence < $1";
 const ADVANCE: &str = "UPDATE checkpoint SET position = $1, event_id = $2, log_identity = $3, changes_after = $4
     WHERE id = 1 AND position = $5 AND fence = $6";
 
@@ -59,12 +59,10 @@ pub fn read() -> Query<Checkpoint> {
     })
 }
 
-/// Makes the caller the owner: whoever was it before can't write any more. Durably, since no two may be given the same
-/// number.
-pub(crate) async fn take_over(store: &dyn Store) -> Result<Checkpoint, StoreError> {
-    let checkpoint = load(store).await?;
-    store.write_durably(vec![Write::Guard(Statement::new(TAKE_OVER, vec![checkpoint.fence.into()]))]).await?;
-    Ok(Checkpoint { fence: checkpoint.fence + 1, ..checkpoint })
+/// Makes the holder of this fence the owner: whoever was it before can't write any more, and can't become it again.
+/// Durably, since no two may be given the same number.
+pub(crate) async fn take_over(store: &dyn Store, fence: u64) -> Result<(), StoreError> {
+    store.write_durably(vec![Write::Guard(Statement::new(TAKE_OVER, vec![fence.into()]))]).await
 }
 
 /// The checkpoint as it is.
@@ -92,4 +90,29 @@ pub(crate) fn advance(from: &Checkpoint, to: &Checkpoint) -> Write {
 pub(crate) fn stand(row: Row) -> Result<(u64, Position), RowError> {
     let mut cells = row.into_cells();
     Ok((cells.number()?, cells.position()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Generation, given::doors::Door, sqlite::in_memory::InMemory};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn an_owner_that_another_one_has_followed_can_not_write_though_the_checkpoint_stands_where_it_stood() {
+        let door = Door::to(&Arc::new(InMemory::new()));
+        Generation::over(1, Arc::clone(&door) as _).await.unwrap();
+        take_over(door.as_ref(), 3).await.unwrap();
+        let seen = load(door.as_ref()).await.unwrap();
+        let moved = Checkpoint { position: Position(7), ..seen.clone() };
+
+        take_over(door.as_ref(), 4).await.unwrap();
+
+        let written = door.write(vec![advance(&seen, &moved)]).await;
+        assert!(matches!(written, Err(StoreError::Superseded)), "{written:?}");
+        assert!(matches!(take_over(door.as_ref(), 4).await, Err(StoreError::Superseded)), "nor be it again");
+        let now = Checkpoint { fence: 4, ..seen };
+        door.write(vec![advance(&now, &moved)]).await.unwrap();
+        assert_eq!(load(door.as_ref()).await.unwrap().position, Position(7));
+    }
 }

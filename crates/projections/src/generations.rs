@@ -36,6 +36,8 @@ struct Inner {
     store: Arc<dyn Store>,
     progress: watch::Sender<Progress>,
     stall: Mutex<Option<Stall>>,
+    /// How many wait for a position.
+    waiting: watch::Sender<usize>,
     /// Where its file lies, or scratch files of it may.
     directory: Option<PathBuf>,
     /// Held by who keeps a scratch copy of it.
@@ -163,7 +165,8 @@ impl Generation {
 
     /// Opens a generation's schema, and makes it if it is not there. Scratch files are made in `scratch`.
     pub async fn open_postgres(number: u64, options: PostgresOptions, scratch: &Path) -> Result<Self, StoreError> {
-        let options = PostgresOptions { durability: Durability::Sometime, scrub: Scrub::Vacuum, ..options };
+        // Durable: the processes outlive the database, and what they have told anybody must not be taken back.
+        let options = PostgresOptions { durability: Durability::Commit, scrub: Scrub::Vacuum, ..options };
         let store = PostgresStore::open(options, create()).await?;
         Self::at(Some(scratch.to_owned()), number, Arc::new(store), Vec::new()).await
     }
@@ -190,6 +193,7 @@ impl Generation {
             store,
             progress,
             stall: Mutex::new(None),
+            waiting: watch::Sender::new(0),
             directory,
             scratch: AsyncMutex::new(()),
         })))
@@ -211,6 +215,11 @@ impl Generation {
 
     pub(crate) fn progress(&self) -> &watch::Sender<Progress> {
         &self.0.progress
+    }
+
+    /// How many wait for a position: somebody should look at the checkpoint often then.
+    pub(crate) fn waiting(&self) -> &watch::Sender<usize> {
+        &self.0.waiting
     }
 
     pub(crate) fn stall(&self) -> &Mutex<Option<Stall>> {

@@ -1,5 +1,6 @@
 //! Stories for tests: events told one after the other, folded in memory or appended to a log.
 
+pub(crate) mod doors;
 pub(crate) mod engine;
 pub(crate) mod postgres;
 pub(crate) mod read_side;

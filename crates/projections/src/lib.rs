@@ -3,8 +3,8 @@
 //! In reading order: the database as a port ([`store`]) and its adapter ([`sqlite`]); what a
 //! question to it is ([`query`], [`reader`]); how rows are described and held while events are
 //! applied ([`table`], [`rows`], [`projection`]); the read models, one file each; what brings them
-//! forward ([`runner`], [`checkpoint`], [`changes`], [`generations`]); and what no log can rebuild
-//! ([`side`]).
+//! forward ([`runner`], [`checkpoint`], [`changes`], [`generations`]), in one process at a time ([`lease`],
+//! [`ownership`], [`follower`]); and what no log can rebuild ([`side`]).
 
 pub mod advisors;
 pub mod changes;
@@ -13,13 +13,16 @@ pub mod consumption;
 pub mod conversations;
 pub mod deletions;
 pub mod departures;
+pub mod follower;
 pub mod generations;
 #[cfg(test)]
 mod given;
+pub mod lease;
 pub mod limits;
 pub mod log_identity;
 pub mod messages;
 pub mod owners;
+pub mod ownership;
 pub mod postgres;
 pub mod projection;
 pub mod query;
@@ -39,12 +42,15 @@ pub mod users;
 pub mod verification;
 
 pub use changes::Changed;
+pub use follower::Follower;
 pub use generations::{Generation, Generations};
+pub use lease::{Lease, SharedLease};
+pub use ownership::{Duty, Ownership};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use query::Query;
 pub use reader::{Progress, Read, Reader, State, Waited};
 pub use runner::{Runner, RunnerError, RunnerLimits, RunnerParts};
-pub use side::{BelongingError, Draft, Drafts, Erasure, Erasures, Keys, SideStore};
+pub use side::{BelongingError, Draft, Drafts, Erasure, Erasures, Keys, Leases, SideStore};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use statements::all_statements;
 pub use store::{Row, Statement, Store, StoreError, Value, Write};

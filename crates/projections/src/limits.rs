@@ -1,7 +1,13 @@
 //! Bounds that nobody sets, by the names under which the list of limits (`docs/limits.md`) takes them.
 
 pub use crate::{
+    follower::{FOLLOW_EVERY, FOLLOW_WAITED_FOR, NOBODY_AFTER},
+    lease::{
+        BEAT_EVERY as LEASE_BEAT_EVERY, LOOK_EVERY as LEASE_LOOK_EVERY, RELEASE_MAX as LEASE_RELEASE_MAX,
+        SILENCE as LEASE_SILENCE,
+    },
     messages::PAGE_BYTES_MAX as MESSAGES_BYTES_MAX,
+    ownership::LOST_END_MAX,
     postgres::{TRANSACTION_TRIES_MAX, WAITING_MAX as CONNECTION_WAITING_MAX},
     reader::STALLED_AFTER,
     runner::{

@@ -6,6 +6,7 @@ use crate::{
     store::{RowError, Statement},
 };
 use advisor_eventlog::Position;
+use serde::{Deserialize, Serialize};
 use std::{sync::PoisonError, time::Duration};
 use tokio::{
     sync::watch,
@@ -27,7 +28,8 @@ pub struct Read<T> {
 }
 
 /// How the read side fares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// It has not reached the log's head since the process started.
     CatchingUp,
@@ -87,6 +89,10 @@ impl Reader {
     /// not move for 500 ms is not waited for any longer, and by nobody else until it moves again.
     pub async fn wait_for(&self, position: Position, timeout: Duration) -> Waited {
         let mut progress = self.progress();
+        if progress.borrow().position >= position {
+            return Waited::Reached(progress.borrow().position);
+        }
+        let _waiting = Waiting::begin(&self.generation);
         let deadline = Instant::now() + timeout;
         loop {
             let here = {
@@ -149,5 +155,21 @@ impl Reader {
 
     fn note_stall(&self, stall: Stall) {
         *self.generation.stall().lock().unwrap_or_else(PoisonError::into_inner) = Some(stall);
+    }
+}
+
+/// Somebody waits for a position, for as long as this is there.
+struct Waiting<'a>(&'a Generation);
+
+impl<'a> Waiting<'a> {
+    fn begin(generation: &'a Generation) -> Self {
+        generation.waiting().send_modify(|waiting| *waiting += 1);
+        Self(generation)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting().send_modify(|waiting| *waiting -= 1);
     }
 }

@@ -29,7 +29,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 pub const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// What a runner works with.
+/// What a runner works with. Cloning is cheap.
+#[derive(Clone)]
 pub struct RunnerParts {
     /// Where events come from.
     pub log: Arc<dyn EventLog>,
@@ -118,7 +119,7 @@ pub enum RunnerError {
 
 impl RunnerError {
     /// Whether the same may succeed later.
-    fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Log(ReadError::Unavailable(_))
             | Self::Identity(IdentityError::Log(ReadError::Unavailable(_)))
@@ -136,6 +137,17 @@ impl RunnerError {
             | Self::Decoding(_) => false,
         }
     }
+
+    /// The error and all that led to it.
+    pub(crate) fn whole(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
 }
 
 /// Brings one generation forward, alone.
@@ -148,10 +160,21 @@ impl Runner {
     /// Compares the checkpoint with the log, and becomes the owner of the generation: whoever was it before
     /// can't write any more.
     pub async fn open(parts: RunnerParts) -> Result<Self, RunnerError> {
-        let store = parts.generation.store().as_ref();
-        compare::compare(parts.log.as_ref(), &checkpoint::load(store).await?).await?;
-        let fence = checkpoint::take_over(store).await?.fence;
+        let fence = checkpoint::load(parts.generation.store().as_ref()).await?.fence + 1;
+        Self::open_under(parts, fence).await
+    }
+
+    /// The same under a fence that is higher than that of whoever was the owner before.
+    pub(crate) async fn open_under(parts: RunnerParts, fence: u64) -> Result<Self, RunnerError> {
+        Self::check(parts.log.as_ref(), &parts.generation).await?;
+        checkpoint::take_over(parts.generation.store().as_ref(), fence).await?;
         Ok(Self { parts, fence })
+    }
+
+    /// Refuses read models that were made from another log, or from another past of it.
+    pub async fn check(log: &dyn EventLog, generation: &Generation) -> Result<(), RunnerError> {
+        compare::compare(log, &checkpoint::load(generation.store().as_ref()).await?).await?;
+        Ok(())
     }
 
     /// Applies events until it is told to stop, or an error that waiting does not heal. Spawn it on the
@@ -159,7 +182,7 @@ impl Runner {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunnerError> {
         let result = self.work(&shutdown).await;
         if let Err(error) = &result {
-            let reason = whole(error);
+            let reason = error.whole();
             tracing::error!(error = reason, "the read models are not brought forward any more");
             self.tell(State::Stopped(reason));
         }
@@ -178,7 +201,7 @@ impl Runner {
             if !error.may_pass() {
                 return Err(error);
             }
-            tracing::warn!(error = whole(&error), "the read models stand still for a moment");
+            tracing::warn!(error = error.whole(), "the read models stand still for a moment");
             // Until it has caught up again, which a new subscription tells even when nothing was missed.
             self.tell(State::CatchingUp);
             if self.parts.generation.progress().borrow().position > before {
@@ -200,17 +223,6 @@ impl Runner {
     fn tell(&self, state: State) {
         self.parts.generation.progress().send_modify(|progress| progress.state = state);
     }
-}
-
-/// The error and all that led to it.
-fn whole(error: &RunnerError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 pub mod drafts;
 pub mod erasures;
 pub mod keys;
+pub mod leases;
 pub mod revocations;
 
 pub use drafts::{Draft, Drafts};
 pub use erasures::{Erasure, Erasures};
 pub use keys::{BelongingError, Keys};
+pub use leases::{LeaseRow, Leases};
 pub use revocations::Revocations;
 
 use crate::{
@@ -21,8 +23,8 @@ const CREATE_POINTER: &str =
     "CREATE TABLE IF NOT EXISTS live_generation (id BIGINT NOT NULL PRIMARY KEY, number BIGINT NOT NULL)";
 const POINTER: &str = "SELECT number FROM live_generation WHERE id = 1";
 /// What makes the tables of the side store itself.
-const OWN: [&str; 5] =
-    [CREATE_POINTER, drafts::CREATE, erasures::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
+const OWN: [&str; 6] =
+    [CREATE_POINTER, drafts::CREATE, erasures::CREATE, leases::CREATE, revocations::CREATE, revocations::CREATE_INDEX];
 const SET_POINTER: &str = "INSERT INTO live_generation (id, number) VALUES (1, $1)
     ON CONFLICT (id) DO UPDATE SET number = excluded.number";
 
@@ -33,6 +35,7 @@ pub struct SideStore {
     store: Arc<dyn Store>,
     drafts: Drafts,
     erasures: Erasures,
+    leases: Leases,
     revocations: Revocations,
 }
 
@@ -56,12 +59,18 @@ impl SideStore {
 
     fn of(store: Arc<dyn Store>) -> Self {
         let (drafts, erasures) = (Drafts::new(Arc::clone(&store)), Erasures::new(Arc::clone(&store)));
-        Self { drafts, erasures, revocations: Revocations::new(Arc::clone(&store)), store }
+        let (leases, revocations) = (Leases::new(Arc::clone(&store)), Revocations::new(Arc::clone(&store)));
+        Self { store, drafts, erasures, leases, revocations }
     }
 
     /// The drafts of running replies.
     pub fn drafts(&self) -> &Drafts {
         &self.drafts
+    }
+
+    /// Who does what only one process may do.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// Whose sign-ins are not accepted any more.
@@ -100,11 +109,13 @@ impl SideStore {
 pub(crate) fn statements() -> Vec<Statement> {
     let own = [POINTER, SET_POINTER].map(|sql| Statement::new(sql, vec![]));
     let others = [drafts::statements(), keys::statements(), erasures::statements().to_vec()];
-    own.into_iter().chain(others.into_iter().flatten()).chain(revocations::statements()).collect()
+    let others = others.into_iter().chain([leases::statements().to_vec()]);
+    own.into_iter().chain(others.flatten()).chain(revocations::statements()).collect()
 }
 
 /// What makes the tables here.
-pub(crate) const CREATE: [&str; 7] = {
+pub(crate) const CREATE: [&str; 8] = {
     let [keys, belonging] = keys::CREATE;
-    [CREATE_POINTER, drafts::CREATE, keys, belonging, erasures::CREATE, revocations::CREATE, revocations::CREATE_INDEX]
+    let [pointer, drafts, erasures, leases, revocations, index] = OWN;
+    [pointer, drafts, keys, belonging, erasures, leases, revocations, index]
 };

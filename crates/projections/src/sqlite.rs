@@ -2,6 +2,8 @@
 //! the file, each with a connection of its own.
 
 pub(crate) mod checkpoints;
+#[cfg(test)]
+pub(crate) mod in_memory;
 mod queue;
 mod statements;
 pub(crate) mod writer;

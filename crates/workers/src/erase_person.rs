@@ -43,6 +43,14 @@ impl Default for EraseOptions {
     }
 }
 
+impl EraseOptions {
+    /// Where other processes work too: longer than one may use a key that was destroyed, or write drafts after it was
+    /// frozen.
+    pub fn among_processes() -> Self {
+        Self { settle: Duration::from_secs(10), ..Self::default() }
+    }
+}
+
 /// Why a look did not come to its end; the next one begins where it began.
 #[derive(Debug, thiserror::Error)]
 enum Fault {

@@ -59,9 +59,19 @@ pub struct Options {
     pub erasures: EraseOptions,
 }
 
+/// Who runs a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Every process that works: the log settles who does what.
+    Everybodys,
+    /// The one that brings the read models forward, for as long as it does.
+    Owners,
+}
+
 /// A worker, which runs until it is told to end.
 struct Worker {
     name: &'static str,
+    share: Share,
     run: fn(Deps, Options, TaskTracker, CancellationToken) -> BoxFuture<'static, ()>,
 }
 
@@ -70,16 +80,19 @@ fn all() -> [Worker; 3] {
     [
         Worker {
             name: reply_to_message::NAME,
+            share: Share::Everybodys,
             run: |deps, options, tracker, shutdown| {
                 reply_to_message::run(deps, options.replies, tracker, shutdown).boxed()
             },
         },
         Worker {
             name: make_title::NAME,
+            share: Share::Owners,
             run: |deps, options, tracker, shutdown| make_title::run(deps, options.titles, tracker, shutdown).boxed(),
         },
         Worker {
             name: erase_person::NAME,
+            share: Share::Owners,
             run: |deps, options, tracker, shutdown| {
                 erase_person::run(deps, options.erasures, tracker, shutdown).boxed()
             },
@@ -90,10 +103,10 @@ fn all() -> [Worker; 3] {
 /// Time before a worker that has panicked is started again.
 pub const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// Starts all workers on the tracker. After `shutdown` they end by themselves: replies within their grace,
+/// Starts all workers of a share on the tracker. After `shutdown` they end by themselves: replies within their grace,
 /// after which what still runs is released to whoever comes next.
-pub fn start(deps: &Deps, options: Options, tracker: &TaskTracker, shutdown: &CancellationToken) {
-    for worker in all() {
+pub fn start(deps: &Deps, options: Options, share: Share, tracker: &TaskTracker, shutdown: &CancellationToken) {
+    for worker in all().into_iter().filter(|worker| worker.share == share) {
         let (deps, tasks, shutdown) = (deps.clone(), tracker.clone(), shutdown.clone());
         tracker.spawn(async move {
             loop {

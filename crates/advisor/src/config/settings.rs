@@ -89,13 +89,13 @@ use Kind::{Flag, List, Number, Secret, Text, Url};
 /// All settings but the limits, in the order of the template.
 #[rustfmt::skip]
 pub(crate) const SETTINGS: &[Setting] = &[
-    setting("data_dir", Text, "./advisor-data", "Directory of everything that the embedded default keeps: log, read models, keys, sockets."),
+    setting("data_dir", Text, "./advisor-data", "Directory of everything that the embedded default keeps: log, read models, keys, sockets. Each process of a system has its own."),
     setting("listen", Text, "127.0.0.1:8080", "Address of the API. Port 0 takes a free one."),
     setting("admin_listen", Text, "127.0.0.1:8081", "Address of health, metrics and the operators' and analysts' routes."),
     setting("trusted_proxies", List, "", "Addresses and networks of proxies in front of the API, such as `10.0.0.0/8`: what their `X-Forwarded-For` says is taken for where a request comes from, and their connections are not limited by address. Of others it is ignored."),
     setting("role", List, "api,worker", "What this process does: `api`, `worker`, or both. One alone needs engines that several processes can share, and a given `master_key`."),
     setting("seed", Flag, "true", "Whether four sample advisors are written into an empty log."),
-    setting("event_log_url", Url, "", "The event log: `sqlite:PATH`. Default: `log.db` in the data directory."),
+    setting("event_log_url", Url, "", "The event log: `sqlite:PATH` or `postgres://…`. Default: `log.db` in the data directory."),
     setting("read_model_url", Url, "", "The read models, the side store and, in PostgreSQL, persons' keys: `sqlite:DIRECTORY` or `postgres://…`. Default: the data directory."),
     setting("bus_url", Url, "local:", "The bus between processes: `local:` is this process; `nats://user:password@host:port`, or `tls://…`, a NATS server, and with commas between them several of one cluster. Beyond loopback it needs a login."),
     setting("bus_credentials_file", Text, "", "A file with credentials for NATS (a JWT and the seed of an nkey), instead of a login in `bus_url`."),

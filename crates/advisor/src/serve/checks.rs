@@ -2,18 +2,25 @@
 
 use advisor_api::{Check, CheckFailed};
 use advisor_eventlog::EventLog;
-use advisor_projections::{Reader, State};
+use advisor_projections::{Duty, Reader, State};
 use advisor_workers::{model::breaker::Standing, tiers::Models};
 use async_trait::async_trait;
 use std::sync::Arc;
+use tokio::sync::watch;
 
-/// Every check.
-pub(super) fn all(log: &Arc<dyn EventLog>, reader: &Reader, models: &Arc<Models>) -> Arc<[Arc<dyn Check>]> {
-    Arc::new([
-        Arc::new(EventLogAnswers(Arc::clone(log))) as Arc<dyn Check>,
-        Arc::new(ReadSideFollows(reader.clone())),
-        Arc::new(ModelProviderStands(Arc::clone(models))),
-    ])
+/// Every check; those of workers where this process works.
+pub(super) fn all(
+    log: &Arc<dyn EventLog>,
+    reader: &Reader,
+    works: Option<(&watch::Receiver<Duty>, &Arc<Models>)>,
+) -> Arc<[Arc<dyn Check>]> {
+    let mut checks: Vec<Arc<dyn Check>> =
+        vec![Arc::new(EventLogAnswers(Arc::clone(log))), Arc::new(ReadSideFollows(reader.clone()))];
+    if let Some((duty, models)) = works {
+        checks.push(Arc::new(TakesItsTurn(duty.clone())));
+        checks.push(Arc::new(ModelProviderStands(Arc::clone(models))));
+    }
+    checks.into()
 }
 
 struct EventLogAnswers(Arc<dyn EventLog>);
@@ -45,6 +52,24 @@ impl Check for ReadSideFollows {
             State::Live => Ok(format!("generation {generation} at {position}")),
             State::CatchingUp => Err(CheckFailed(format!("generation {generation} catches up, at {position}"))),
             State::Stopped(reason) => Err(CheckFailed(format!("stopped at {position}: {reason}"))),
+        }
+    }
+}
+
+struct TakesItsTurn(watch::Receiver<Duty>);
+
+#[async_trait]
+impl Check for TakesItsTurn {
+    fn name(&self) -> &'static str {
+        "worker"
+    }
+
+    async fn look(&self) -> Result<String, CheckFailed> {
+        let duty = self.0.borrow().clone();
+        match duty {
+            Duty::Owner => Ok("brings the read models forward".to_owned()),
+            Duty::StandingBy => Ok("stands by: another process brings the read models forward".to_owned()),
+            Duty::Stopped(reason) => Err(CheckFailed(format!("leaves the read models to others: {reason}"))),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     serve::create_data_dir,
 };
 use advisor_bus::{Bus, InProcessBus, NatsBus, NatsOptions};
-use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
+use advisor_eventlog::{EventLog, PostgresLog, PostgresLogOptions, SqliteLog, SqliteLogOptions};
 use advisor_projections::{
     Generation, Generations, Keys, PostgresOptions, SideStore, SqliteOptions,
     postgres::{GENERATION_SCHEMA, KEYS_SCHEMA, SIDE_SCHEMA},
@@ -32,6 +32,7 @@ pub(super) struct Stores {
 /// The event log as it was opened.
 pub(super) enum OpenLog {
     Sqlite(Arc<SqliteLog>),
+    Postgres(Arc<PostgresLog>),
 }
 
 impl OpenLog {
@@ -39,12 +40,14 @@ impl OpenLog {
     pub(super) fn port(&self) -> Arc<dyn EventLog> {
         match self {
             Self::Sqlite(log) => Arc::clone(log) as _,
+            Self::Postgres(log) => Arc::clone(log) as _,
         }
     }
 
     async fn close(&self) {
         match self {
             Self::Sqlite(log) => log.close().await,
+            Self::Postgres(log) => log.close().await,
         }
     }
 }
@@ -92,9 +95,24 @@ fn open_log(config: &Config) -> Result<OpenLog> {
             let options = SqliteLogOptions { path: path.clone(), ..config.limits.log.clone() };
             Ok(OpenLog::Sqlite(Arc::new(SqliteLog::open(options)?)))
         }
-        EventLogEngine::Postgres(url) | EventLogEngine::KurrentDb(url) => {
-            bail!("`event_log_url`: {}", not_built_in(url))
+        EventLogEngine::Postgres(url) => {
+            let log = PostgresLog::open(postgres_log(url, &config.limits.log)).context("`event_log_url`")?;
+            Ok(OpenLog::Postgres(Arc::new(log)))
         }
+        EventLogEngine::KurrentDb(url) => bail!("`event_log_url`: {}", not_built_in(url)),
+    }
+}
+
+/// The bounds that are set for logs, whichever engine they lie in.
+fn postgres_log(url: &SecretString, limits: &SqliteLogOptions) -> PostgresLogOptions {
+    PostgresLogOptions {
+        append_queue_max: limits.append_queue_max,
+        append_queue_bytes_max: limits.append_queue_bytes_max,
+        append_queue_wait: limits.append_queue_wait,
+        read_timeout: limits.read_timeout,
+        recent_events_max: limits.recent_events_max,
+        recent_bytes_max: limits.recent_bytes_max,
+        ..PostgresLogOptions::at(url.expose_secret())
     }
 }
 

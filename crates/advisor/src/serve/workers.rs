@@ -1,10 +1,11 @@
 //! The workers, and the models that they ask.
 
 use super::Running;
-use crate::config::{Config, ModelProvider};
+use crate::config::{Config, ModelProvider, engines::EventLogEngine};
 use advisor_api::Api;
+use advisor_projections::Duty;
 use advisor_workers::{
-    Deps, Options,
+    Deps, Options, Share,
     erase_person::EraseOptions,
     model::openai::{Endpoint, OpenAiModel},
     prompt::ModelLimits,
@@ -13,9 +14,14 @@ use advisor_workers::{
 };
 use anyhow::Result;
 use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Starts all workers of this process.
-pub(super) fn start(config: &Config, api: &Api, models: Arc<Models>, running: &Running) {
+/// Whether this process brings the read models forward: 1 or 0.
+const OWNER: &str = "advisor_projections_owner";
+
+/// Starts the workers of this process: some at once, others for as long as it brings the read models forward.
+pub(super) fn start(config: &Config, api: &Api, models: Arc<Models>, running: &Running, duty: watch::Receiver<Duty>) {
     let deps = Deps {
         commands: Arc::clone(&api.commands),
         reader: api.reader.clone(),
@@ -26,13 +32,47 @@ pub(super) fn start(config: &Config, api: &Api, models: Arc<Models>, running: &R
         clock: Arc::clone(&api.clock),
         models,
     };
-    let options = Options {
+    let options = Options { replies: replies(config), titles: config.limits.titles, erasures: erasures(config) };
+    let (tracker, stopping) = (running.workers.clone(), running.stopping.clone());
+    advisor_workers::start(&deps, options, Share::Everybodys, &tracker, &stopping);
+    let owned = own(deps, options, duty, tracker, stopping.clone());
+    running.workers.spawn(async move { stopping.run_until_cancelled(owned).await });
+}
+
+fn replies(config: &Config) -> ReplyOptions {
+    match config.engines.event_log {
         // The log's lock says that this is the only process: what another one began, nobody runs any more.
-        replies: ReplyOptions { take_over: TakeOver::AtOnce, ..config.limits.replies },
-        titles: config.limits.titles,
-        erasures: EraseOptions::default(),
-    };
-    advisor_workers::start(&deps, options, &running.workers, &running.stopping);
+        EventLogEngine::Sqlite(_) => ReplyOptions { take_over: TakeOver::AtOnce, ..config.limits.replies },
+        EventLogEngine::Postgres(_) | EventLogEngine::KurrentDb(_) => config.limits.replies,
+    }
+}
+
+fn erasures(config: &Config) -> EraseOptions {
+    match config.engines.event_log {
+        EventLogEngine::Sqlite(_) => EraseOptions::default(),
+        EventLogEngine::Postgres(_) | EventLogEngine::KurrentDb(_) => EraseOptions::among_processes(),
+    }
+}
+
+/// Runs the owner's workers whenever this process is the owner.
+async fn own(
+    deps: Deps,
+    options: Options,
+    mut duty: watch::Receiver<Duty>,
+    tracker: TaskTracker,
+    stopping: CancellationToken,
+) {
+    let is_owner = |duty: &Duty| *duty == Duty::Owner;
+    metrics::gauge!(OWNER).set(0);
+    while duty.wait_for(is_owner).await.is_ok() {
+        metrics::gauge!(OWNER).set(1);
+        let owned = stopping.child_token();
+        let _owned = owned.clone().drop_guard();
+        advisor_workers::start(&deps, options, Share::Owners, &tracker, &owned);
+        // Gone with what told it: nothing is brought forward any more.
+        duty.wait_for(|duty| !is_owner(duty)).await.map(drop).ok();
+        metrics::gauge!(OWNER).set(0);
+    }
 }
 
 /// The models, behind the provider that is configured.

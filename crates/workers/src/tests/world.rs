@@ -2,7 +2,7 @@
 
 use super::scripted_model::ScriptedModel;
 use crate::{
-    Deps, Options,
+    Deps, Options, Share,
     make_title::TitleOptions,
     prompt::ModelLimits,
     reply_to_message::{BeatOptions, ReplyOptions, TakeOver},
@@ -148,7 +148,9 @@ impl World {
             models: Arc::new(Models::new(Arc::new(model.clone()), tiers, models_options)),
         };
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        crate::start(&deps, options, &tracker, &shutdown);
+        for share in [Share::Everybodys, Share::Owners] {
+            crate::start(&deps, options, share, &tracker, &shutdown);
+        }
         Running { tracker, shutdown }
     }
 

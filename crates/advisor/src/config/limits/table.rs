@@ -122,6 +122,14 @@ const REQUESTS: &[Limit] = &[
     set("chat_timeout_ms", "150000", "ms", "Most time that `/api/chat` waits for its reply, in milliseconds.", "503 `TIMED_OUT` with `commandId`: the same key waits on."),
     set("position_wait_ms", "2000", "ms", "Most time that a read waits for `min_position`, and a command for the read side, in milliseconds.", "A read: 503 `POSITION_NOT_REACHED`. A command: its answer, with how far the read side is."),
     fixed("A read side that does not move for so long is not waited for.", || projections::STALLED_AFTER.amount(), "ms", "As when the wait is over."),
+    fixed("How often a process that does not bring the read models forward looks how far they are, and who does.", || projections::FOLLOW_EVERY.amount(), "ms", "It looks; sooner when the bus rings."),
+    fixed("How often it looks while somebody waits for a position.", || projections::FOLLOW_WAITED_FOR.amount(), "ms", "It looks, whatever the bus says."),
+    fixed("Longest silence of whoever brings the read models forward.", || projections::NOBODY_AFTER.amount(), "ms", "Nobody is waited for, and readiness says so."),
+    fixed("How often an owner shows that it lives.", || projections::LEASE_BEAT_EVERY.amount(), "ms", "It raises the beat of its lease."),
+    fixed("How often those who stand by look at a lease.", || projections::LEASE_LOOK_EVERY.amount(), "ms", "They take it where nobody has it."),
+    fixed("Longest silence of an owner until another one takes over; longest time that an owner goes on that can't be heard.", || projections::LEASE_SILENCE.amount(), "ms", "Another one takes the lease; the owner stands by."),
+    fixed("Most time for giving up a lease.", || projections::LEASE_RELEASE_MAX.amount(), "ms", "It is taken after its silence."),
+    fixed("Most time for what is being written when an owner loses its lease.", || projections::LOST_END_MAX.amount(), "ms", "It is left; its fence makes it harmless."),
     fixed("Deepest nesting of a JSON body.", || api::JSON_NESTING_MAX.amount(), "levels", "400 `INVALID_JSON`"),
     fixed("Most values in a JSON body.", || api::JSON_VALUES_MAX.amount(), "values", "400 `INVALID_JSON`"),
     fixed("Longest `Idempotency-Key`.", || api::IDEMPOTENCY_KEY_BYTES_MAX.amount(), "bytes", "400 `INVALID_IDEMPOTENCY_KEY`"),
@@ -469,6 +477,7 @@ const ERASURE: &[Limit] = &[
     fixed("How often it looks.", || api::ERASURE_LOOK_EVERY.amount(), "ms", "It looks again."),
     fixed("Time between two looks at deletions, whatever the bus says.", || erasures_default().look.amount(), "ms", "They are looked at."),
     fixed("How long it takes at most until no worker writes a draft of an erased person's reply.", || erasures_default().settle.amount(), "ms", "The erasure goes on."),
+    fixed("The same where several processes work.", || EraseOptions::among_processes().settle.amount(), "ms", "The erasure goes on."),
 ];
 
 #[rustfmt::skip]

@@ -1,0 +1,38 @@
+//! Who brings the read models forward, and how this process knows how far they are.
+
+use super::Running;
+use crate::config::{Config, engines::EventLogEngine};
+use advisor_projections::{Duty, Follower, Lease, Ownership, RunnerParts, SharedLease};
+use std::sync::Arc;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Takes part in bringing the read models forward, or only follows; gives what this process is to them from now on,
+/// if it takes part.
+///
+/// What makes it stop by itself leaves a server that says so in `/readyz`, and goes on reading.
+pub(super) fn start(config: &Config, parts: RunnerParts, running: &Running) -> Option<watch::Receiver<Duty>> {
+    let lease = lease(config, &parts, running);
+    let ending = running.ending.clone();
+    if config.role.works() {
+        let ownership = Ownership::new(parts, lease);
+        let duty = ownership.duty();
+        running.runner.spawn(ownership.run(ending));
+        return Some(duty);
+    }
+    let mut follower = Follower::new(parts.generation, Arc::clone(&parts.bus), lease);
+    running.runner.spawn(async move { ending.run_until_cancelled(follower.follow()).await.map(drop) });
+    None
+}
+
+/// One of its own for each generation: builds that differ feed theirs side by side.
+fn lease(config: &Config, parts: &RunnerParts, running: &Running) -> Lease {
+    match config.engines.event_log {
+        // The lock of its file says that this is the only process.
+        EventLogEngine::Sqlite(_) => Lease::Alone,
+        EventLogEngine::Postgres(_) | EventLogEngine::KurrentDb(_) => {
+            let name = format!("generation {}", parts.generation.number());
+            Lease::Shared(SharedLease::new(running.stores.side.leases().clone(), name, Uuid::new_v4().to_string()))
+        }
+    }
+}
