@@ -5,11 +5,12 @@
 //! A *trial* (one file each) starts a build, does something to it, and fails where a promise was not kept. It runs
 //! on the usual build, where it must pass, and in `mutants` on one with a fault planted, where it must fail.
 //! Clients write what they sent and what they heard into a history (`load`); `checker` compares it with the log.
-//! How long a trial goes on is told by `ADVISOR_TEST_KILLS` and `ADVISOR_TEST_CUTS`: CONTRIBUTING says how.
+//! How long a trial goes on is told by variables, such as `ADVISOR_TEST_KILLS`: CONTRIBUTING says how.
 
 mod after;
 mod bit_rot;
 mod checker;
+mod checkpoint_race;
 mod clock;
 mod consumption;
 mod descriptors;
@@ -22,10 +23,12 @@ mod load;
 mod logs_apart;
 mod mutants;
 mod named_points;
+mod other_builds;
 mod pauses;
 mod power_cuts;
 mod races;
 mod reads_own_writes;
+mod reconnect;
 mod shutdown;
 mod strace;
 mod watchers;

@@ -31,6 +31,7 @@ mod markdown;
 mod model_faults;
 mod model_server;
 mod node;
+mod open_files;
 mod raw_http;
 mod readme;
 mod schemathesis;

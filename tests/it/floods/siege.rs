@@ -1,6 +1,9 @@
 //! A server under a flood: who uses it as they should meanwhile, and what it takes of the machine.
 
-use crate::server::{Client, PATIENCE, Server};
+use crate::{
+    open_files,
+    server::{Client, PATIENCE, Server},
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::{fmt, pin::pin, time::Duration};
@@ -51,7 +54,7 @@ pub(super) struct Withstood {
 
 impl Siege {
     pub(super) async fn begin(variables: &[(&str, &str)]) -> Self {
-        raise_open_files();
+        open_files::raise();
         let server = Server::start_with(variables);
         let client = server.client("guest", &[]);
         let started = client.command("StartConversation", &json!({"title": "Calm"})).await;
@@ -161,13 +164,4 @@ impl fmt::Display for Withstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} MiB at rest, {} MiB at the peak", self.at_rest.peak_mib, self.after.peak_mib)
     }
-}
-
-/// Thousands of connections are thousands of descriptors at this end, too.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
-    let enough = maximum.is_none_or(|maximum| maximum >= 8_192);
-    assert!(enough, "this test needs 8,192 open files, and may have {maximum:?}");
 }
