@@ -63,6 +63,11 @@ impl TestApi {
 
     /// The same with further checks of readiness.
     pub(crate) async fn start_with(checks: Vec<Arc<dyn Check>>) -> Self {
+        Self::start_over(Arc::new(InProcessBus::new()), checks).await
+    }
+
+    /// The same over another bus.
+    pub(crate) async fn start_over(bus: Arc<dyn Bus>, checks: Vec<Arc<dyn Check>>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = TestClock::new();
         let shared_clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
@@ -71,7 +76,6 @@ impl TestApi {
         let test_log = Arc::new(TestLog::new());
         let log: Arc<dyn EventLog> = Arc::<TestLog>::clone(&test_log);
         open(&log, clock.as_ref()).await;
-        let bus: Arc<dyn Bus> = Arc::new(InProcessBus::new());
         let commands = Arc::new(Commands::new(&log, &keys, HandlerLimits::default()));
         let side = SideStore::open(&directory.path().join("side.db")).await.unwrap();
         let generation = Generations::open(directory.path(), &side).await.unwrap();

@@ -1,6 +1,7 @@
 //! Live queries through the routes: whatever happens, a client has what the queries answer.
 
 mod caller;
+mod faulty_bus;
 mod limits;
 mod positions;
 mod replies;

@@ -17,19 +17,19 @@ const STEPS: usize = 120;
 #[tokio::test]
 async fn a_client_has_what_the_queries_answer_whatever_happens() {
     for seed in [1, 2, 3] {
-        run(Transport::Stream, seed).await;
+        run(&TestApi::start().await, Transport::Stream, seed).await;
     }
 }
 
 #[tokio::test]
 async fn a_client_of_a_socket_has_it_too_whatever_it_subscribes_to_meanwhile() {
     for seed in [4, 5, 6] {
-        run(Transport::Socket, seed).await;
+        run(&TestApi::start().await, Transport::Socket, seed).await;
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Transport {
+pub(super) enum Transport {
     Stream,
     Socket,
 }
@@ -68,13 +68,13 @@ struct World {
     replies: Vec<(String, String, u32)>,
 }
 
-async fn run(transport: Transport, seed: u64) {
-    let test = TestApi::start().await;
+/// What may happen happens, by a seed, and the client has what the queries answer.
+pub(super) async fn run(test: &TestApi, transport: Transport, seed: u64) {
     let mut chance = Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     for id in ["robin", "kim"] {
-        public_advisor(&test, id, "Coach").await;
+        public_advisor(test, id, "Coach").await;
     }
-    let kept = conversation(&test, "ana").await;
+    let kept = conversation(test, "ana").await;
     let queries = [
         "/api/me".to_owned(),
         "/api/advisors".to_owned(),
@@ -84,13 +84,13 @@ async fn run(transport: Transport, seed: u64) {
     ];
     let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
     let mut world = World { conversations: vec![kept.clone()], ..World::default() };
-    let mut watcher = transport.watch(&test, &queries, None).await;
+    let mut watcher = transport.watch(test, &queries, None).await;
     watcher.until(|watcher| watcher.kept.len() == queries.len()).await;
     for _ in 0..STEPS {
-        happen(&test, &mut chance, &mut world, &kept).await;
+        happen(test, &mut chance, &mut world, &kept).await;
         match chance.below(10) {
             0 => {
-                let next = transport.watch(&test, &queries, watcher.id.as_deref()).await;
+                let next = transport.watch(test, &queries, watcher.id.as_deref()).await;
                 watcher = next.with(&watcher);
             }
             // Some things happen while nobody is connected.
@@ -98,12 +98,12 @@ async fn run(transport: Transport, seed: u64) {
                 let before = watcher;
                 let id = before.id.clone();
                 for _ in 0..chance.below(5) {
-                    happen(&test, &mut chance, &mut world, &kept).await;
+                    happen(test, &mut chance, &mut world, &kept).await;
                 }
-                watcher = transport.watch(&test, &queries, id.as_deref()).await.with(&before);
+                watcher = transport.watch(test, &queries, id.as_deref()).await.with(&before);
             }
             2 => {
-                watcher = transport.watch(&test, &queries, None).await;
+                watcher = transport.watch(test, &queries, None).await;
                 watcher.until(|watcher| watcher.kept.len() == queries.len()).await;
             }
             // Others move on while this one goes and comes back.
@@ -112,18 +112,18 @@ async fn run(transport: Transport, seed: u64) {
                 watcher.say(&json!({"type": "unsubscribe", "id": query})).await;
                 watcher.until(|watcher| !watcher.kept.contains_key(query)).await;
                 for _ in 0..chance.below(3) {
-                    happen(&test, &mut chance, &mut world, &kept).await;
+                    happen(test, &mut chance, &mut world, &kept).await;
                 }
                 watcher.say(&json!({"type": "subscribe", "id": query, "query": query})).await;
                 // The move that brings it is over with the event that has an id.
                 let is_whole = |watcher: &Watcher| watcher.told.last().is_some_and(|told| told.id.is_some());
                 watcher.until(|watcher| watcher.kept.contains_key(query) && is_whole(watcher)).await;
             }
-            3..6 => watcher.agree(&test, "ana").await,
+            3..6 => watcher.agree(test, "ana").await,
             _ => {}
         }
     }
-    watcher.agree(&test, "ana").await;
+    watcher.agree(test, "ana").await;
     assert!(!watcher.names().contains(&"reset"));
 }
 
