@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 
 /// Longest that a case waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How an adapter's tests come by a bus.
 #[async_trait]

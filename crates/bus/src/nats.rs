@@ -125,6 +125,8 @@ struct Line {
     subjects: Subjects,
     seal: Seal,
     topics: Topics,
+    /// How many connections all who listen have been told of.
+    told: watch::Sender<u64>,
 }
 
 /// How often the connection came and how often it lost something, so that none is missed.
@@ -150,10 +152,16 @@ impl NatsBus {
         });
         let client = connect.connect(addresses.servers).await.map_err(OpenError::Client)?;
         let (seal, topics) = (Seal::new(&options.key), Topics::new(options.messages_max));
-        let line = Arc::new(Line { client, subjects, seal, topics });
+        let line = Arc::new(Line { client, subjects, seal, topics, told: watch::Sender::new(0) });
         let (ending, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(ending.clone().run_until_cancelled_owned(watch_over(Arc::clone(&line), seen)));
         Ok(Self { line, tasks, _end: ending.clone().drop_guard(), ending })
+    }
+
+    /// Waits until there has been a server, and all who listen have been told so.
+    pub async fn ready(&self) {
+        // An error would be that the bus has ended, which this holds.
+        self.line.told.subscribe().wait_for(|told| *told > 0).await.ok();
     }
 
     /// Whether there is a server now.
@@ -244,6 +252,7 @@ async fn watch_over(line: Arc<Line>, mut seen: watch::Receiver<Turns>) {
             line.round_trip().await.ok();
         }
         line.topics.tell_lost();
+        line.told.send_replace(now.connected);
         before = now;
     }
 }

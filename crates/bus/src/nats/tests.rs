@@ -8,7 +8,7 @@ mod tls;
 use super::{NatsBus, NatsOptions};
 use crate::{
     contract::{
-        Fixture, changes, heard,
+        Fixture, PATIENCE, changes, heard,
         proxy::{Faults, FaultyProxy},
         server::{self, NatsServer},
     },
@@ -62,13 +62,15 @@ async fn through_a_faulty_line_only_what_was_said_is_heard_and_some_of_it_late_t
     let hearer = connected(NatsOptions::new(server::url(proxy.port()), KEY)).await;
     let (mut bell, mut whole) = (bell(&hearer).await, bell(&speaker).await);
     let mut times: HashMap<u64, u32> = HashMap::new();
-    let (mut last, mut overtaken) = (0, 0);
-    for n in 1..=3_000_u64 {
-        say(&speaker, n).await;
-        assert_eq!(heard(&mut whole).await, Some(changes(n)));
+    let (mut last, mut overtaken, mut said) = (0, 0, 0);
+    // Until it has heard of something after the three thousand, which may be lost, too.
+    while last <= 3_000 {
+        said += 1;
+        say(&speaker, said).await;
+        assert_eq!(heard(&mut whole).await, Some(changes(said)));
         while let Some(Some(message)) = bell.next().now_or_never() {
             let to = number(message);
-            assert!(to <= n);
+            assert!(to <= said);
             *times.entry(to).or_default() += 1;
             overtaken += u32::from(to < last);
             last = to;
@@ -77,20 +79,17 @@ async fn through_a_faulty_line_only_what_was_said_is_heard_and_some_of_it_late_t
     let fates = proxy.fates();
     let of = |fate: &std::sync::atomic::AtomicU64| fate.load(Ordering::Relaxed);
     for fate in [&fates.lost, &fates.doubled, &fates.late] {
-        assert!((200..400).contains(&of(fate)), "{fates:?}");
+        assert!((of(&fates.all) / 20..of(&fates.all) / 5).contains(&of(fate)), "{fates:?}");
     }
     let twice = times.values().filter(|times| **times == 2).count();
-    assert!(times.values().all(|times| *times <= 2) && times.len() < 2_900 && twice > 100 && overtaken > 100);
+    assert!(times.values().all(|times| *times <= 2), "three times");
+    assert!(times.len() < 2_900 && twice > 100 && overtaken > 100, "{}, {twice}, {overtaken}", times.len());
 }
 
 /// A bus whose server is there.
 async fn connected(options: NatsOptions) -> NatsBus {
     let bus = NatsBus::open(options).await.unwrap();
-    let mut bell = bell(&bus).await;
-    if !bus.is_connected() {
-        // Who listened before the connection came is told of it.
-        assert_eq!(heard(&mut bell).await, None);
-    }
+    tokio::time::timeout(PATIENCE, bus.ready()).await.expect("a server");
     bus
 }
 

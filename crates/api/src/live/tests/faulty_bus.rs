@@ -8,7 +8,7 @@ use super::{
 };
 use crate::test_api::TestApi;
 use advisor_bus::{
-    Bus, NatsBus, NatsOptions, Topic,
+    NatsBus, NatsOptions,
     contract::{
         proxy::{Faults, FaultyProxy},
         server::{self, NatsServer},
@@ -90,10 +90,7 @@ impl Faulty {
         let server = NatsServer::start();
         let proxy = FaultyProxy::start(server.port(), Faults::tenth(seed)).await;
         let bus = NatsBus::open(NatsOptions::new(server::url(proxy.port()), [7; 32])).await.unwrap();
-        let mut bell = bus.listen(&Topic::Changes).await.unwrap();
-        if !bus.is_connected() {
-            bell.next().await;
-        }
+        bus.ready().await;
         Self { test: TestApi::start_over(Arc::new(bus), Vec::new()).await, proxy, _server: server }
     }
 

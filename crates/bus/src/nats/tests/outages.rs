@@ -3,7 +3,7 @@
 use super::{KEY, bell, connected, heard_until, number, say};
 use crate::{
     contract::{
-        changes, delta, heard,
+        PATIENCE, changes, delta, heard,
         proxy::{Faults, FaultyProxy},
         server::{self, NatsServer},
     },
@@ -105,12 +105,15 @@ async fn nobody_waits_for_a_server_that_does_not_read() {
     }
     signal(&server, "-CONT");
     // The queue was full: what is said now may be lost, too. Once it has gone out it is heard.
-    let mut to = 0;
-    while bell.next().now_or_never().is_none() {
-        to += 1;
-        say(&here, to).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let heard = async {
+        let mut to = 0;
+        while bell.next().now_or_never().is_none() {
+            to += 1;
+            say(&here, to).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.unwrap();
 }
 
 /// On one thread, where the client takes in more than it can hand on before anybody has a turn.
@@ -153,9 +156,12 @@ async fn topics_that_nobody_listens_to_any_more_are_let_go() {
         drop(listeners);
     }
     // Nothing is said on them: their ends come by themselves.
-    while here.tasks.len() > 1 {
-        tokio::task::yield_now().await;
-    }
+    let ended = async {
+        while here.tasks.len() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
 }
 
 #[test]
