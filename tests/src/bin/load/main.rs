@@ -13,6 +13,7 @@ mod client;
 mod commands;
 mod floor;
 mod live;
+mod log;
 mod mixed;
 mod model;
 mod neighbours;
@@ -69,7 +70,9 @@ enum Scenario {
     Neighbours(neighbours::Args),
     /// Commands, in turn with a plain server that does no more than write them.
     Floor(floor::Args),
-    /// All of these one after another.
+    /// Appends to an event log, with no server; in PostgreSQL in turn with plain inserts.
+    Log(log::Args),
+    /// All of these but the log, one after another.
     All(AllArgs),
 }
 
@@ -116,6 +119,7 @@ async fn run(scenario: Scenario, stage: &mut Stage) -> Result<()> {
         Scenario::Overload(args) => overload::run(stage, &args).await,
         Scenario::Neighbours(args) => neighbours::run(stage, &args).await,
         Scenario::Floor(args) => floor::run(stage, &args).await,
+        Scenario::Log(args) => log::run(stage, &args).await,
         Scenario::All(args) => all(stage, args).await,
     }
 }
