@@ -7,6 +7,7 @@ mod config;
 mod config_command;
 mod errors;
 mod events;
+mod log_copy;
 mod log_opening;
 mod logging;
 mod master_key;
@@ -50,6 +51,9 @@ enum Command {
     Users(users::Users),
     /// Compare the read models with the log: what they have consumed, and every row.
     Verify(verify::Args),
+    /// Look after an event log.
+    #[command(subcommand)]
+    Log(log_copy::Log),
     /// Bring what lies in PostgreSQL up to date with this program.
     Migrate(migrate::Args),
     /// Show, check or explain the configuration.
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         Command::Events(command) => events::run(&command),
         Command::Users(command) => users::run(&command),
         Command::Verify(args) => verify::run(&args),
+        Command::Log(command) => log_copy::run(&command),
         Command::Migrate(args) => migrate::run(&args),
         Command::Config(command) => config_command::run(&command),
         Command::Openapi => openapi::run(),
