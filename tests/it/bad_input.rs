@@ -9,6 +9,7 @@ mod description;
 mod foreign;
 mod headers;
 mod identities;
+mod issuer_keys;
 mod models;
 mod rules;
 mod strangers;

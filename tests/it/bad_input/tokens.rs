@@ -1,6 +1,6 @@
 //! Tokens that must not open anything, and what a token's claims may say, against issuers of the tests' own.
 
-use super::check_problem;
+use super::{check_problem, issuer_keys::JwksServer};
 use crate::server::{Client, Server};
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},
@@ -15,14 +15,6 @@ use base64::{
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
 
 pub(crate) const PARTY: &str = "https://app.example.com";
 
@@ -52,14 +44,14 @@ async fn tokens_that_are_none_open_nothing_under_keys_that_are_fetched() {
         ("ADVISOR_ROLE_CLAIM", "public_metadata.role"),
     ]);
     check_tokens(&server, &issuer).await;
-    assert_eq!(jwks.fetches.load(Ordering::SeqCst), 1, "the keys are kept");
+    assert_eq!(jwks.fetches(), 1, "the keys are kept");
 
     // Unknown keys cost one more fetch, however many tokens name them.
     for key_id in ["unknown", "../../dev/null", "'; DROP TABLE keys; --", &"k".repeat(256), "x", "y"] {
         issuer.key_id = key_id.to_owned();
         check_refused(&server, &issuer.token(&claims(&issuer, &json!({}))), key_id).await;
     }
-    assert_eq!(jwks.fetches.load(Ordering::SeqCst), 2);
+    assert_eq!(jwks.fetches(), 2);
 }
 
 /// The issuer's good tokens work, and all the others don't.
@@ -251,7 +243,7 @@ impl Issuer {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(self.public_der()))
     }
 
-    fn jwk(&self) -> Value {
+    pub(super) fn jwk(&self) -> Value {
         let key = self.pair.public_key();
         let modulus = URL_SAFE_NO_PAD.encode(key.modulus().big_endian_without_leading_zero());
         let exponent = URL_SAFE_NO_PAD.encode(key.exponent().big_endian_without_leading_zero());
@@ -272,36 +264,5 @@ impl Issuer {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-}
-
-/// Serves one issuer's keys and counts how often they are asked for.
-struct JwksServer {
-    url: String,
-    listener: TcpListener,
-    fetches: Arc<AtomicUsize>,
-}
-
-impl JwksServer {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        Self { url, listener, fetches: Arc::default() }
-    }
-
-    fn serve(&self, issuer: &Issuer) {
-        let body = json!({"keys": [{"kty": "EC"}, issuer.jwk()]}).to_string();
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-        let (listener, fetches) = (self.listener.try_clone().unwrap(), Arc::clone(&self.fetches));
-        // It ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-                fetches.fetch_add(1, Ordering::SeqCst);
-                stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-            }
-        });
     }
 }
