@@ -17,6 +17,7 @@ mod build;
 mod clerk;
 mod command_line;
 mod contract;
+mod database;
 mod deployment;
 mod dice;
 mod docs_page;
