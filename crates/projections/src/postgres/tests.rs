@@ -3,11 +3,11 @@
 use super::*;
 use crate::{
     Value,
-    given::postgres::{options, url},
-    store::contract::{add, numbers, store_contract, tables},
+    given::postgres::{OwnServer, options, url},
+    store::contract::{self, add, numbers, store_contract, tables},
 };
 use secrecy::ExposeSecret;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 store_contract!(opened);
 
@@ -51,6 +51,56 @@ async fn after_all_connections_were_ended_the_next_call_connects_anew() {
     end_connections(&store, "COMMIT").await;
     store.write(vec![add(2)]).await.unwrap();
     assert_eq!(numbers(&store).await.len(), 9);
+}
+
+#[tokio::test]
+async fn after_postgresql_was_killed_and_started_the_next_call_connects_anew() {
+    let server = OwnServer::start();
+    let store = PostgresStore::open(server.options(), tables()).await.unwrap();
+    store.write(vec![add(1)]).await.unwrap();
+
+    server.kill();
+    let written = store.write(vec![add(2)]).await;
+    assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
+    let read = store.read(vec![]).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+
+    server.start_again();
+    store.write(vec![add(3)]).await.unwrap();
+    assert_eq!(numbers(&store).await, [1, 3]);
+}
+
+#[tokio::test]
+async fn text_is_ordered_by_its_bytes_in_a_database_that_speaks_a_language_too() {
+    let name = options().schema;
+    let mut other = PgConnection::connect(url().expose_secret()).await.unwrap();
+    let make = format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'");
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut other).await.unwrap();
+    let place = url().expose_secret().rsplit_once('/').unwrap().0.to_owned();
+    let options = PostgresOptions { url: format!("{place}/{name}").into(), ..options() };
+    let store = PostgresStore::open(options, tables()).await.unwrap();
+
+    contract::text_is_ordered_by_its_bytes(&store).await;
+
+    let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut other).await.unwrap();
+}
+
+#[tokio::test]
+async fn more_calls_than_may_wait_are_refused_at_once() {
+    let options = PostgresOptions { connections_max: 1, ..options() };
+    let store = PostgresStore::open(options, tables()).await.unwrap();
+    let held = store.0.connections.begin(READ).await.unwrap();
+    let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(store.read(vec![]))).collect();
+    for call in &mut waiting {
+        assert!(futures::poll!(call).is_pending());
+    }
+
+    let refused = store.read(vec![]).await;
+
+    assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("too many")), "{refused:?}");
+    held.commit().await.unwrap();
+    waiting.swap_remove(0).await.unwrap();
 }
 
 #[tokio::test]
