@@ -104,17 +104,36 @@ async fn more_calls_than_may_wait_are_refused_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_written_while_its_connection_ends_is_not_available() {
+async fn a_write_whose_connection_ends_in_the_middle_is_done_once_all_the_same() {
     let ((), store) = opened(tables()).await;
-    let sleep = Write::Run(Statement::new("INSERT INTO numbers SELECT 1 FROM pg_sleep(60)", vec![]));
-    let writing = store.write(vec![sleep]);
+    // The first try sees no row and waits for long, until it is ended; the next one sees the row and does not wait.
+    let sleep = "INSERT INTO numbers SELECT 1 FROM pg_sleep(60 * (1 - (SELECT count(*) FROM numbers)))";
+    let writing = store.write(vec![Write::Run(Statement::new(sleep, vec![]))]);
     let ending = async {
-        while end_connections(&store, "%pg_sleep(60)%").await == 0 {
-            tokio::task::yield_now().await;
-        }
+        store.write(vec![add(0)]).await.unwrap();
+        while end_connections(&store, "%pg_sleep(60%").await == 0 {}
     };
 
     let (written, ()) = tokio::join!(writing, ending);
+
+    written.unwrap();
+    assert_eq!(numbers(&store).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_write_whose_connections_all_end_is_not_available() {
+    let ((), store) = opened(tables()).await;
+    let sleep = Write::Run(Statement::new("INSERT INTO numbers SELECT 1 FROM pg_sleep(60)", vec![]));
+    let ending = async {
+        loop {
+            end_connections(&store, "%pg_sleep(60)%").await;
+        }
+    };
+
+    let written = tokio::select! {
+        written = store.write(vec![sleep]) => written,
+        () = ending => return,
+    };
 
     assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
     assert!(numbers(&store).await.is_empty());
@@ -160,7 +179,10 @@ async fn a_value_that_does_not_belong_there_is_an_error_that_does_not_quote_it()
         store.write(vec![Write::Run(Statement::new(sql, vec![id, count]))])
     };
 
+    let cast = Statement::new("SELECT CAST($1 AS BIGINT)", vec!["secret".into()]);
+
     for error in [
+        store.read(vec![cast]).await.unwrap_err(),
         put("secret".into(), "secret".into()).await.unwrap_err(),
         put("secret\0".into(), 1_i64.into()).await.unwrap_err(),
     ] {

@@ -373,7 +373,7 @@ const READ_SIDE: &[Limit] = &[
     fixed("The same for a write.", || postgres_default().write_timeout.amount(), "ms", "503 `UNAVAILABLE`, or the runner tries again."),
     fixed("How long PostgreSQL lets a transaction wait for this program's next word.", || postgres_default().idle_transaction_timeout.amount(), "ms", "It undoes the transaction and closes the connection."),
     fixed("How long what PostgreSQL sends may stay unacknowledged.", || postgres_default().unacknowledged_timeout.amount(), "ms", "It closes the connection."),
-    fixed("How often a transaction is tried that PostgreSQL undoes because of another one.", || projections::TRANSACTION_TRIES_MAX.amount(), "times", "503 `UNAVAILABLE`, or the runner tries again."),
+    fixed("How often a transaction is tried that is undone before its end, by a deadlock or with its connection.", || projections::TRANSACTION_TRIES_MAX.amount(), "times", "503 `UNAVAILABLE`, or the runner tries again."),
     fixed("Batches of more events are decoded on a thread of their own.", || projections::DECODED_HERE_MAX.amount(), "events", "A thread decodes them."),
     fixed("Events that are applied without a pause for others.", || projections::EVENTS_AT_A_STRETCH.amount(), "events", "Others get their turn."),
     fixed("Old changes that one commit removes.", || projections::CHANGES_CUT_MAX.amount(), "rows", "The others go with the next."),
