@@ -124,18 +124,18 @@ async fn a_write_whose_connection_ends_in_the_middle_is_done_once_all_the_same()
 async fn a_write_whose_connections_all_end_is_not_available() {
     let ((), store) = opened(tables()).await;
     let sleep = Write::Run(Statement::new("INSERT INTO numbers SELECT 1 FROM pg_sleep(60)", vec![]));
-    let ending = async {
-        loop {
-            end_connections(&store, "%pg_sleep(60)%").await;
+    let mut writing = store.write(vec![sleep]);
+    let mut ended = 0;
+
+    let written = loop {
+        tokio::select! {
+            written = &mut writing => break written,
+            more = end_connections(&store, "%pg_sleep(60)%") => ended += more,
         }
     };
 
-    let written = tokio::select! {
-        written = store.write(vec![sleep]) => written,
-        () = ending => return,
-    };
-
     assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
+    assert!(ended <= i64::from(TRANSACTION_TRIES_MAX), "{ended}");
     assert!(numbers(&store).await.is_empty());
 }
 
