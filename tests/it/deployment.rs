@@ -4,6 +4,7 @@
 use crate::{
     build::Build,
     live_client::LiveClient,
+    model_server::python,
     server::{Server, advisor},
 };
 use serde_json::{Value, json};
@@ -195,10 +196,9 @@ fn calls_allowed() -> BTreeSet<String> {
 }
 
 fn compose() -> Value {
-    let python = std::env::var("ADVISOR_TEST_PYTHON").expect("ADVISOR_TEST_PYTHON names a Python with PyYAML");
     let read = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
     let file = fs::File::open(root().join("ops/compose.yaml")).unwrap();
-    let parsed = Command::new(python).args(["-c", read]).stdin(file).output().unwrap();
+    let parsed = Command::new(python()).args(["-c", read]).stdin(file).output().unwrap();
     assert!(parsed.status.success(), "{}", String::from_utf8_lossy(&parsed.stderr));
     serde_json::from_slice(&parsed.stdout).unwrap()
 }

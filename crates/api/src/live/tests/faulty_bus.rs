@@ -61,19 +61,19 @@ async fn of_three_thousand_pieces_of_a_reply_the_text_is_whole_and_in_order() {
     start_reply(test, &id, &reply, 1).await;
     watcher.until(|watcher| watcher.kept[&query].rows["replies"][&reply]["status"] == "streaming").await;
 
-    let (mut text, mut units) = (String::new(), 0);
+    let (mut whole, mut units) = (String::new(), 0);
     for n in 0..3_000_u64 {
         let piece = format!("{n} 😀 ");
         say(test, (&id, &reply), 1, units, &piece).await;
         units += piece.encode_utf16().count() as u64;
-        text.push_str(&piece);
+        whole.push_str(&piece);
         // The draft is what makes good: it is written seldom, and always at the end.
         if n % 300 == 299 {
-            draft(test, &id, &reply, 1, &text).await;
-            watcher.until(|watcher| watcher.texts.get(&reply).is_some_and(|(_, said)| *said == text)).await;
+            draft(test, &id, &reply, 1, &whole).await;
+            watcher.until(|watcher| watcher.texts.get(&reply).is_some_and(|(_, said)| *said == whole)).await;
         }
     }
-    complete_reply(test, &id, &reply, 1, &text).await;
+    complete_reply(test, &id, &reply, 1, &whole).await;
     watcher.agree(test, "ana").await;
     faulty.met_all_fates(3_000);
 }
