@@ -24,8 +24,8 @@
 //!    on; no event may ever appear at or below a `scanned_to` that was given. Where positions become visible
 //!    out of order, this is the hard part: read below what is proven complete.
 //! 4. Followers: `follow` joins pages and a ring of recent events without gap or repeat, for a log that is
-//!    appended to by this process alone (implement its `Source`). A backend with subscriptions of its own
-//!    maps those, and drops what the follower has been given already.
+//!    appended to by this process alone (implement its `Source`). For a log that other processes append to,
+//!    `tail` looks at its end for all followers (implement its `Looked`).
 //! 5. In the file's tests, implement `contract::Fixture` and call `contract_tests!` with it: each case
 //!    becomes a test. Call it once more with the smallest limits the adapter allows, so that buffers overflow
 //!    and pages are short. An adapter in another crate turns the feature `contract` on in its
@@ -52,6 +52,7 @@ pub mod postgres;
 mod recent;
 mod room;
 pub mod sqlite;
+mod tail;
 
 pub use memory::MemoryLog;
 pub use port::{

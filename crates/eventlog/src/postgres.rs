@@ -10,7 +10,6 @@ mod failure;
 pub(crate) mod migrations;
 mod options;
 mod reader;
-mod tail;
 
 pub use self::{
     migrations::{MigrateError, Migrated},
@@ -20,7 +19,6 @@ pub use self::{
 use self::{
     appender::{Append, Appender, Claim, Verdict, first},
     database::Database,
-    tail::Tails,
 };
 use crate::{
     port::{
@@ -28,6 +26,7 @@ use crate::{
         ReadError, Recorded, Subscription, check_append,
     },
     room::Room,
+    tail::{Looked, TailLimits, Tails},
 };
 use advisor_events::StreamName;
 use async_trait::async_trait;
@@ -45,7 +44,7 @@ use uuid::Uuid;
 /// still appended, which [`PostgresLog::close`] waits for.
 pub struct PostgresLog {
     database: Arc<Database>,
-    tails: Arc<Tails>,
+    tails: Arc<Tails<Database>>,
     room: Room,
     /// `None` once closed.
     appends: Mutex<Option<mpsc::UnboundedSender<Append>>>,
@@ -131,6 +130,20 @@ impl PostgresLog {
 impl Drop for PostgresLog {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+impl Looked for Database {
+    fn tail_limits(&self) -> TailLimits {
+        self.options.tail_limits()
+    }
+
+    async fn head(&self) -> Result<Position, ReadError> {
+        self.head().await
+    }
+
+    async fn page_after(&self, after: Position, filter: &Filter, max: usize) -> Result<Page, ReadError> {
+        self.read_all(after, filter, max).await
     }
 }
 

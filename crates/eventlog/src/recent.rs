@@ -102,6 +102,12 @@ impl Recent {
         }
     }
 
+    /// Everything up to here has been looked at, and added if it was to be: others' events may stand there, too.
+    pub(crate) fn scanned(&self, to: Position) {
+        let mut ring = self.lock();
+        ring.to = ring.to.max(to);
+    }
+
     /// Wakes the followers.
     pub(crate) fn ring_the_bell(&self) {
         self.moved.send_replace(self.head());
@@ -159,6 +165,9 @@ impl Recent {
             if filter.matches(&event.stream) {
                 events.push(Arc::clone(event));
             }
+        }
+        if ring.events.len() - first <= max {
+            scanned_to = scanned_to.max(ring.to);
         }
         Glance::Events { events, scanned_to }
     }
@@ -219,6 +228,20 @@ mod tests {
         assert_eq!(recent.head(), Position(5));
         recent.push([event(6)]);
         assert_eq!(seen(&recent, 5), Some(vec![6]));
+    }
+
+    #[test]
+    fn what_is_nobodys_moves_the_end_of_the_ring() {
+        let recent = Recent::new(Position(10), 10, usize::MAX);
+        recent.push((11..=13).map(event));
+        recent.scanned(Position(20));
+
+        let scanned_to = |max| match recent.after(Position(11), &Filter::all(), max) {
+            Glance::Events { scanned_to, .. } => Some(scanned_to),
+            Glance::Behind | Glance::Closed(_) => None,
+        };
+        assert_eq!((scanned_to(1), scanned_to(2)), (Some(Position(12)), Some(Position(20))));
+        assert_eq!(recent.join(Position(20), [event(21)]), Joint::Joined);
     }
 
     #[test]

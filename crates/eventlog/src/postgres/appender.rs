@@ -4,9 +4,11 @@ use super::{
     database::{Database, Purpose},
     failure::Failure,
     reader::{integer, unsigned},
+};
+use crate::{
+    port::{AppendError, Appended, Expected, NewEvent, Position, Recorded},
     tail::Tails,
 };
-use crate::port::{AppendError, Appended, Expected, NewEvent, Position, Recorded};
 use advisor_events::StreamName;
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use std::{
@@ -52,7 +54,7 @@ pub(super) struct Claim(Arc<AtomicBool>);
 
 pub(super) struct Appender {
     database: Arc<Database>,
-    tails: Arc<Tails>,
+    tails: Arc<Tails<Database>>,
     queue: mpsc::UnboundedReceiver<Append>,
     waiting: Vec<Append>,
     /// `None` before the first append, and after a failure.
@@ -75,7 +77,11 @@ impl Claim {
 }
 
 impl Appender {
-    pub(super) fn new(database: Arc<Database>, tails: Arc<Tails>, queue: mpsc::UnboundedReceiver<Append>) -> Self {
+    pub(super) fn new(
+        database: Arc<Database>,
+        tails: Arc<Tails<Database>>,
+        queue: mpsc::UnboundedReceiver<Append>,
+    ) -> Self {
         Self { database, tails, queue, waiting: Vec::new(), session: None }
     }
 

@@ -1,5 +1,6 @@
 //! The limits of a log in PostgreSQL.
 
+use crate::tail::TailLimits;
 use std::{fmt, time::Duration};
 
 /// Where the log lies, and its limits; [`PostgresLogOptions::at`] gives the defaults.
@@ -76,6 +77,19 @@ impl PostgresLogOptions {
             look_interval_min: Duration::from_millis(5),
             look_interval_max: Duration::from_millis(50),
             look_events_max: 1_024,
+        }
+    }
+}
+
+impl PostgresLogOptions {
+    pub(super) fn tail_limits(&self) -> TailLimits {
+        TailLimits {
+            recent_events_max: self.recent_events_max,
+            recent_bytes_max: self.recent_bytes_max,
+            look_interval_min: self.look_interval_min,
+            look_interval_max: self.look_interval_max,
+            look_events_max: self.look_events_max,
+            follow_page_max: self.follow_page_max,
         }
     }
 }

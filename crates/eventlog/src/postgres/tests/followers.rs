@@ -75,7 +75,8 @@ async fn nobody_looks_when_nobody_follows_any_more() {
 
 #[test]
 fn looks_come_the_more_often_the_more_happens() {
-    let pause = |silence| PostgresLogOptions::at("").pause(Duration::from_millis(silence)).as_millis();
+    let limits = PostgresLogOptions::at("").tail_limits();
+    let pause = |silence| limits.pause(Duration::from_millis(silence)).as_millis();
     assert_eq!([0, 50, 200, 500, 100_000].map(pause), [5, 5, 20, 50, 50]);
 }
 

@@ -1,7 +1,6 @@
-//! The end of the log, for those who follow it: what this process appends is shown to them at once, what others append
-//! is looked for, by one task for all of them, and the more often the more happens.
+//! The end of a log that several processes share, for those who follow it: what this process appends is shown to them
+//! at once, what others append is looked for, by one task for all of them, and the more often the more happens.
 
-use super::{PostgresLogOptions, database::Database};
 use crate::{
     follow::{Source, closed, follow},
     port::{Filter, PAGE_EVENTS_MAX, Page, Position, ReadError, Recorded, Subscription},
@@ -24,17 +23,46 @@ use tokio_util::{
 /// The next look comes after this part of the time since news last came.
 const PART_OF_SILENCE: u32 = 10;
 
+/// A log whose end is looked at.
+pub(crate) trait Looked: Send + Sync + 'static {
+    /// How it is done.
+    fn tail_limits(&self) -> TailLimits;
+
+    /// Where its last event stands.
+    fn head(&self) -> impl Future<Output = Result<Position, ReadError>> + Send;
+
+    /// A page after `after`.
+    fn page_after(
+        &self,
+        after: Position,
+        filter: &Filter,
+        max: usize,
+    ) -> impl Future<Output = Result<Page, ReadError>> + Send;
+}
+
+/// The limits of looking, as each adapter's options describe them.
+#[derive(Clone, Copy)]
+pub(crate) struct TailLimits {
+    pub(crate) recent_events_max: usize,
+    pub(crate) recent_bytes_max: usize,
+    pub(crate) look_interval_min: Duration,
+    pub(crate) look_interval_max: Duration,
+    pub(crate) look_events_max: usize,
+    pub(crate) follow_page_max: usize,
+}
+
 /// The tail that all followers share, while there are any.
-pub(super) struct Tails {
-    database: Arc<Database>,
+pub(crate) struct Tails<L> {
+    log: Arc<L>,
     tasks: TaskTracker,
     ending: CancellationToken,
-    current: Mutex<Option<Arc<Tail>>>,
+    current: Mutex<Option<Arc<Tail<L>>>>,
 }
 
 /// What followers are served from as long as looks succeed: one that fails ends it, and them.
-pub(super) struct Tail {
-    database: Arc<Database>,
+pub(crate) struct Tail<L> {
+    log: Arc<L>,
+    limits: TailLimits,
     tasks: TaskTracker,
     recent: Recent,
     /// Counts those who asked for a look.
@@ -49,13 +77,13 @@ enum Look {
     Nothing,
 }
 
-impl Tails {
-    pub(super) fn new(database: Arc<Database>, tasks: TaskTracker, ending: CancellationToken) -> Self {
-        Self { database, tasks, ending, current: Mutex::default() }
+impl<L: Looked> Tails<L> {
+    pub(crate) fn new(log: Arc<L>, tasks: TaskTracker, ending: CancellationToken) -> Self {
+        Self { log, tasks, ending, current: Mutex::default() }
     }
 
     /// Everything after `after`, and then what comes. It begins once the tail has reached what is there now.
-    pub(super) async fn follow(self: &Arc<Self>, after: Position, filter: Filter) -> Result<Subscription, ReadError> {
+    pub(crate) async fn follow(self: &Arc<Self>, after: Position, filter: Filter) -> Result<Subscription, ReadError> {
         let (tail, subscription) = {
             let mut current = self.lock();
             let tail = Arc::clone(current.get_or_insert_with(|| self.begin()));
@@ -68,16 +96,17 @@ impl Tails {
     }
 
     /// The tail, if anybody follows.
-    pub(super) fn current(&self) -> Option<Arc<Tail>> {
+    pub(crate) fn current(&self) -> Option<Arc<Tail<L>>> {
         self.lock().clone()
     }
 
-    fn begin(self: &Arc<Self>) -> Arc<Tail> {
-        let options = &self.database.options;
+    fn begin(self: &Arc<Self>) -> Arc<Tail<L>> {
+        let limits = self.log.tail_limits();
         let tail = Arc::new(Tail {
-            database: Arc::clone(&self.database),
+            log: Arc::clone(&self.log),
+            limits,
             tasks: self.tasks.clone(),
-            recent: Recent::new(Position::START, options.recent_events_max, options.recent_bytes_max),
+            recent: Recent::new(Position::START, limits.recent_events_max, limits.recent_bytes_max),
             asked: watch::Sender::new(0),
             looked: watch::Sender::new(0),
         });
@@ -86,7 +115,7 @@ impl Tails {
     }
 
     /// Looks for news until nobody follows, a look fails, or the log is closed.
-    async fn look_on(self: Arc<Self>, tail: Arc<Tail>) {
+    async fn look_on(self: Arc<Self>, tail: Arc<Tail<L>>) {
         let looks = async {
             let mut asked = tail.asked.subscribe();
             let mut news_came = Instant::now();
@@ -98,7 +127,7 @@ impl Tails {
                 tail.looked.send_replace(asks);
                 tokio::select! {
                     _ = asked.changed() => {}
-                    () = sleep(self.database.options.pause(news_came.elapsed())) => {}
+                    () = sleep(tail.limits.pause(news_came.elapsed())) => {}
                 }
             }
             Ok::<_, ReadError>(())
@@ -112,7 +141,7 @@ impl Tails {
     }
 
     /// Whether anybody follows; if not, the tail is nobody's any more.
-    fn is_needed(&self, tail: &Tail) -> bool {
+    fn is_needed(&self, tail: &Tail<L>) -> bool {
         let mut current = self.lock();
         let needed = tail.recent.is_followed();
         if !needed {
@@ -121,21 +150,21 @@ impl Tails {
         needed
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Tail>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Tail<L>>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Tail {
+impl<L: Looked> Tail<L> {
     /// Shows what stands after `after`. What others appended before it is looked for at once.
-    pub(super) fn show(&self, after: Position, events: Vec<Arc<Recorded>>) {
+    pub(crate) fn show(&self, after: Position, events: Vec<Arc<Recorded>>) {
         if self.recent.join(after, events) == Joint::Missing {
             self.ask();
         }
     }
 
     /// Wakes the followers.
-    pub(super) fn ring_the_bell(&self) {
+    pub(crate) fn ring_the_bell(&self) {
         self.recent.ring_the_bell();
     }
 
@@ -148,7 +177,8 @@ impl Tail {
         self.recent.failure().map_or(Ok(()), Err)
     }
 
-    fn ask(&self) -> u64 {
+    /// Has others' news looked for at once, this process's own among them.
+    pub(crate) fn ask(&self) -> u64 {
         let mut mine = 0;
         self.asked.send_modify(|asked| {
             *asked += 1;
@@ -160,39 +190,40 @@ impl Tail {
     /// Where more has come than a look takes, followers read pages up to the head.
     async fn look(&self) -> Result<Look, ReadError> {
         let to = self.recent.head();
-        let head = self.database.head().await?;
+        let head = self.log.head().await?;
         if head <= to {
             return Ok(Look::Nothing);
         }
-        let max = self.database.options.look_events_max.clamp(1, PAGE_EVENTS_MAX);
-        let page = self.database.read_all(to, &Filter::all(), max).await?;
+        let max = self.limits.look_events_max.clamp(1, PAGE_EVENTS_MAX);
+        let page = self.log.page_after(to, &Filter::all(), max).await?;
         if page.scanned_to < head {
             self.recent.restart_at(head);
         } else {
             self.recent.join(to, page.events.into_iter().map(Arc::new));
+            self.recent.scanned(page.scanned_to);
         }
         self.recent.ring_the_bell();
         Ok(Look::News)
     }
 }
 
-impl Source for Tail {
+impl<L: Looked> Source for Tail<L> {
     fn recent(&self) -> &Recent {
         &self.recent
     }
 
     fn page(self: Arc<Self>, after: Position, filter: &Filter) -> BoxFuture<'static, Result<Page, ReadError>> {
-        let (filter, max) = (filter.clone(), self.database.options.follow_page_max.clamp(1, PAGE_EVENTS_MAX));
+        let (filter, max) = (filter.clone(), self.limits.follow_page_max.clamp(1, PAGE_EVENTS_MAX));
         let tail = Arc::clone(&self);
-        let reading = self.tasks.spawn(async move { tail.database.read_all(after, &filter, max).await });
+        let reading = self.tasks.spawn(async move { tail.log.page_after(after, &filter, max).await });
         let reading = AbortOnDropHandle::new(reading);
         async move { reading.await.unwrap_or_else(|error| Err(ReadError::Unavailable(error.to_string()))) }.boxed()
     }
 }
 
-impl PostgresLogOptions {
+impl TailLimits {
     /// How long nobody looks after so long a silence.
-    pub(super) fn pause(&self, silence: Duration) -> Duration {
+    pub(crate) fn pause(&self, silence: Duration) -> Duration {
         let longest = self.look_interval_max.max(self.look_interval_min);
         (silence / PART_OF_SILENCE).clamp(self.look_interval_min, longest)
     }
