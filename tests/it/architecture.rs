@@ -11,9 +11,10 @@ use std::{
 };
 
 /// Each crate with what it may use, from the ground up: nothing uses what stands below it in this list.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("advisor-proof", &[]),
     ("advisor-events", &[]),
+    ("advisor-kurrentdb-double", &[]),
     ("advisor-bus", &["advisor-events"]),
     ("advisor-eventlog", &["advisor-events", "advisor-proof"]),
     ("advisor-commands", &["advisor-eventlog", "advisor-events", "advisor-proof"]),

@@ -17,7 +17,6 @@ mod build;
 mod clerk;
 mod command_line;
 mod contract;
-mod database;
 mod deployment;
 mod dice;
 mod docs_page;

@@ -24,6 +24,11 @@ pub trait Fixture: Send + Sync {
 
     /// The same log, after what held it in this process has been let go; `None` if that would lose it.
     async fn reopen(&self, log: Arc<dyn EventLog>) -> Option<Arc<dyn EventLog>>;
+
+    /// Whether there is a backend to test. Only one that this machine can't have says no, and says so aloud.
+    fn is_there(&self) -> bool {
+        true
+    }
 }
 
 /// Makes a test of each case of the contract. The expression gives a fresh [`Fixture`].
@@ -84,14 +89,20 @@ macro_rules! contract_tests {
         );
         #[test]
         fn random_appends_agree_with_a_simple_model() {
-            $crate::contract::model::random_appends_agree_with_a_simple_model(&$fixture);
+            let fixture = $fixture;
+            if $crate::contract::Fixture::is_there(&fixture) {
+                $crate::contract::model::random_appends_agree_with_a_simple_model(&fixture);
+            }
         }
     };
     (@cases $fixture:expr; $module:ident: $($case:ident),+ $(,)?) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                $crate::contract::$module::$case(&$fixture).await;
+                let fixture = $fixture;
+                if $crate::contract::Fixture::is_there(&fixture) {
+                    $crate::contract::$module::$case(&fixture).await;
+                }
             }
         )+
     };

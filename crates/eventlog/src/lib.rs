@@ -10,6 +10,7 @@
 //! * [`MemoryLog`]: the double for tests, and the simplest reading of the rules.
 //! * [`SqliteLog`]: the embedded default, one file and one process.
 //! * [`PostgresLog`]: a schema in PostgreSQL, and any number of processes.
+//! * `KurrentDbLog` (feature `kurrentdb`): a server or cluster of KurrentDB or EventStoreDB.
 //!
 //! # Adding an adapter
 //!
@@ -45,6 +46,8 @@
 )]
 pub mod contract;
 mod follow;
+#[cfg(feature = "kurrentdb")]
+pub mod kurrentdb;
 pub mod limits;
 pub mod memory;
 pub mod port;
@@ -54,6 +57,8 @@ mod room;
 pub mod sqlite;
 mod tail;
 
+#[cfg(feature = "kurrentdb")]
+pub use kurrentdb::{KurrentDbLog, KurrentDbOptions};
 pub use memory::MemoryLog;
 pub use port::{
     AppendError, Appended, Direction, EventLog, Expected, Filter, NewEvent, Page, Position, ReadError, Recorded,

@@ -1,0 +1,219 @@
+//! The log in a KurrentDB or EventStoreDB server or cluster.
+//!
+//! Appends and reads go through as they are: the port's semantics are this server's. Streams stand under a
+//! namespace, so that others may use the server, too; what is the system's or somebody else's never surfaces.
+//! Followers share one task that looks at the end of the whole log, page by page; no subscription of the server's is
+//! opened (`docs/decisions/0016-kurrentdb-is-followed-by-reads.md`).
+
+mod connection;
+mod failure;
+mod options;
+mod server;
+
+pub use self::{
+    connection::FAILURES_IN_A_ROW_MAX,
+    options::{KurrentDbOptions, OpenError},
+    server::{PRIMING_WAIT, prime},
+};
+
+use self::{
+    connection::Connection,
+    failure::Failure,
+    server::{PageLimits, Server, StreamRead, Written},
+};
+use crate::{
+    port::{
+        AppendError, Appended, Direction, EventLog, Expected, Filter, NewEvent, PAGE_EVENTS_MAX, Page, Position,
+        ReadError, Recorded, Subscription, check_append,
+    },
+    tail::{Looked, TailLimits, Tails},
+};
+use advisor_events::StreamName;
+use async_trait::async_trait;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Longest beginning of the names of streams.
+pub const NAMESPACE_BYTES_MAX: usize = 50;
+
+/// What an operator is told when the whole log may not be read.
+pub const DENIED: &str = "reading $all is denied: in a server with security, only members of $admins may by default; \
+                          name one in the event log's URL, or let this user read $all in the server's access lists";
+
+/// A log in a server that any number of processes share.
+///
+/// The server need not be there: until it is, calls find the log `Unavailable`. Dropping the log ends its followers.
+pub struct KurrentDbLog {
+    calls: Arc<Calls>,
+    tails: Arc<Tails<Calls>>,
+    tasks: TaskTracker,
+    ending: CancellationToken,
+}
+
+/// What is asked of the server.
+struct Calls {
+    options: KurrentDbOptions,
+    connection: Connection,
+}
+
+impl KurrentDbLog {
+    /// Connects to nothing yet; the first call does. It is called within the runtime that its tasks run on.
+    ///
+    /// Call [`prime`] before anything else in the process does TLS; this does, if nobody has.
+    pub async fn open(options: KurrentDbOptions) -> Result<Self, OpenError> {
+        prime().await?;
+        check_namespace(&options.namespace)?;
+        let calls = Arc::new(Calls { connection: Connection::new(&options)?, options });
+        let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
+        let tails = Arc::new(Tails::new(Arc::clone(&calls), tasks.clone(), ending.clone()));
+        Ok(Self { calls, tails, tasks, ending })
+    }
+
+    /// Ends the followers. Calls after it find the log `Unavailable`.
+    pub async fn close(&self) {
+        self.ending.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn check_open(&self) -> Result<(), Failure> {
+        if self.ending.is_cancelled() { Err(Failure::NotSent("the log is closed".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl Drop for KurrentDbLog {
+    fn drop(&mut self) {
+        self.ending.cancel();
+    }
+}
+
+#[async_trait]
+impl EventLog for KurrentDbLog {
+    async fn append(
+        &self,
+        stream: &StreamName,
+        expected: Expected,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, AppendError> {
+        check_append(stream, &events)?;
+        self.check_open().map_err(Failure::into_append_error)?;
+        let appended = self.calls.append(stream, expected, &events).await.map_err(Failure::into_append_error)?;
+        if let Some(tail) = self.tails.current() {
+            tail.ask();
+        }
+        Ok(appended)
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        from: u64,
+        direction: Direction,
+        max: usize,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        self.check_open().map_err(Failure::into_read_error)?;
+        // The server refuses to read nothing, and whether the stream exists is asked all the same.
+        let read = StreamRead { name: &self.calls.full(stream), from, direction, max: max.clamp(1, PAGE_EVENTS_MAX) };
+        let events = self.calls.read_stream(read, self.calls.options.read_timeout).await;
+        let mut events = events.map_err(Failure::into_read_error)?;
+        events.truncate(max);
+        Ok(events)
+    }
+
+    async fn read_all(&self, after: Position, filter: &Filter, max: usize) -> Result<Page, ReadError> {
+        self.check_open().map_err(Failure::into_read_error)?;
+        self.calls.page_after(after, filter, max).await
+    }
+
+    async fn head(&self) -> Result<Position, ReadError> {
+        self.check_open().map_err(Failure::into_read_error)?;
+        self.calls.head().await
+    }
+
+    async fn subscribe_all(&self, after: Position, filter: Filter) -> Result<Subscription, ReadError> {
+        self.check_open().map_err(Failure::into_read_error)?;
+        self.tails.follow(after, filter).await
+    }
+}
+
+impl Looked for Calls {
+    fn tail_limits(&self) -> TailLimits {
+        let options = &self.options;
+        TailLimits {
+            recent_events_max: options.recent_events_max,
+            recent_bytes_max: options.recent_bytes_max,
+            look_interval_min: options.look_interval_min,
+            look_interval_max: options.look_interval_max,
+            look_events_max: options.look_events_max,
+            follow_page_max: options.page_scan_max,
+        }
+    }
+
+    /// Of all events, others' included.
+    async fn head(&self) -> Result<Position, ReadError> {
+        let read = |server: Arc<Server>| async move { server.head().await };
+        self.connection.call(self.options.read_timeout, read).await.map_err(of_whole_log)
+    }
+
+    /// Looks at no more than `max` events, others' included, so that a page may be short, or empty, before the end.
+    async fn page_after(&self, after: Position, filter: &Filter, max: usize) -> Result<Page, ReadError> {
+        let limits = PageLimits {
+            events: max.min(self.options.page_scan_max).clamp(1, PAGE_EVENTS_MAX),
+            bytes: self.options.page_bytes_max.max(1),
+        };
+        let namespace = &*self.options.namespace;
+        let read = |server: Arc<Server>| async move { server.read_all(namespace, after, limits).await };
+        let scanned = self.connection.call(self.options.read_timeout, read).await.map_err(of_whole_log)?;
+        let mut events = scanned.events;
+        events.retain(|event| filter.matches(&event.stream));
+        Ok(Page { events, scanned_to: scanned.last.unwrap_or(after) })
+    }
+}
+
+impl Calls {
+    async fn append(&self, stream: &StreamName, expected: Expected, events: &[NewEvent]) -> Result<Appended, Failure> {
+        let limit = self.options.append_timeout;
+        let deadline = Instant::now() + limit;
+        let name = &self.full(stream);
+        let append = |server: Arc<Server>| async move { server.append(name, expected, events, limit).await };
+        let Written { revision, position } = self.connection.call(limit, append).await?;
+        if let Some(position) = position {
+            return Ok(Appended { revision, position });
+        }
+        // It is written, but where was not said: a repeat, for one, may be answered so. Should this read fail, the
+        // append is repeated by the caller, and comes here again.
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let unknown = |why: &dyn std::fmt::Display| Failure::Broken(format!("written, but where is not known: {why}"));
+        let last = StreamRead { name, from: revision, direction: Direction::Backward, max: 1 };
+        let found = self.read_stream(last, rest).await;
+        match found.map_err(|failure| unknown(&failure))?.first() {
+            Some(last) if last.revision == revision => Ok(Appended { revision, position: last.position }),
+            Some(_) | None => Err(unknown(&"it is not found")),
+        }
+    }
+
+    async fn read_stream(&self, read: StreamRead<'_>, limit: Duration) -> Result<Vec<Recorded>, Failure> {
+        let namespace = &*self.options.namespace;
+        let call = |server: Arc<Server>| async move { server.read_stream(namespace, read).await };
+        self.connection.call(limit, call).await
+    }
+
+    fn full(&self, stream: &StreamName) -> String {
+        format!("{}{stream}", self.options.namespace)
+    }
+}
+
+/// Why the whole log can't be read. The port's error has no room for what an operator can do about a denial.
+fn of_whole_log(failure: Failure) -> ReadError {
+    if let Failure::Denied = failure {
+        tracing::error!("{DENIED}");
+    }
+    failure.into_read_error()
+}
+
+fn check_namespace(namespace: &str) -> Result<(), OpenError> {
+    let fits = namespace.len() <= NAMESPACE_BYTES_MAX
+        && namespace.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+    if fits { Ok(()) } else { Err(OpenError::Namespace) }
+}

@@ -1,0 +1,86 @@
+//! Logs on doubles, and on a real server.
+
+use advisor_eventlog::{EventLog, KurrentDbLog, KurrentDbOptions, contract::Fixture};
+use advisor_kurrentdb_double::Double;
+use async_trait::async_trait;
+use std::{sync::Arc, time::Duration};
+
+/// A log with a double of its own.
+pub(crate) struct OnDouble {
+    double: Double,
+    change: fn(&mut KurrentDbOptions),
+}
+
+impl OnDouble {
+    pub(crate) fn new(change: fn(&mut KurrentDbOptions)) -> Self {
+        Self { double: Double::start(), change }
+    }
+}
+
+#[async_trait]
+impl Fixture for OnDouble {
+    async fn open(&self) -> Arc<dyn EventLog> {
+        open(&self.double.url(), self.change).await
+    }
+
+    async fn reopen(&self, log: Arc<dyn EventLog>) -> Option<Arc<dyn EventLog>> {
+        drop(log);
+        // The double forgets what stood in memory alone, which is nothing.
+        self.double.kill();
+        self.double.start_again();
+        Some(self.open().await)
+    }
+}
+
+/// A log in the server that `ADVISOR_TEST_ESDB` names.
+pub(crate) struct OnServer {
+    url: Option<String>,
+}
+
+impl OnServer {
+    #[expect(clippy::disallowed_methods, reason = "a test's own environment")]
+    pub(crate) fn named() -> Self {
+        Self { url: std::env::var("ADVISOR_TEST_ESDB").ok() }
+    }
+}
+
+#[async_trait]
+impl Fixture for OnServer {
+    async fn open(&self) -> Arc<dyn EventLog> {
+        open(self.url.as_deref().expect("a server"), |_| {}).await
+    }
+
+    async fn reopen(&self, log: Arc<dyn EventLog>) -> Option<Arc<dyn EventLog>> {
+        drop(log);
+        Some(self.open().await)
+    }
+
+    fn is_there(&self) -> bool {
+        if self.url.is_none() {
+            eprintln!("NOT RUN: ADVISOR_TEST_ESDB names no server of KurrentDB or EventStoreDB");
+        }
+        self.url.is_some()
+    }
+}
+
+async fn open(url: &str, change: fn(&mut KurrentDbOptions)) -> Arc<dyn EventLog> {
+    Arc::new(log(url, change).await)
+}
+
+/// A log at this URL.
+pub(crate) async fn log(url: &str, change: impl FnOnce(&mut KurrentDbOptions)) -> KurrentDbLog {
+    let mut options = KurrentDbOptions::at(url);
+    change(&mut options);
+    KurrentDbLog::open(options).await.expect("a log")
+}
+
+/// As [`log`], with pauses and time-outs that tests can wait for.
+pub(crate) async fn brisk_log(url: &str) -> KurrentDbLog {
+    log(url, |options| {
+        options.append_timeout = Duration::from_secs(1);
+        options.read_timeout = Duration::from_secs(1);
+        options.reconnect_pause = Duration::from_millis(20);
+        options.reconnect_pause_max = Duration::from_millis(200);
+    })
+    .await
+}
