@@ -10,8 +10,8 @@ use tracing::subscriber::set_global_default;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 /// What is logged unless `RUST_LOG` says otherwise. NATS's client tells of each attempt to connect; `advisor_bus` tells
-/// of each time that it was away.
-const FILTER: &str = "info,async_nats=off";
+/// of each time that it was away. So do KurrentDB's and its adapter in `advisor_eventlog`.
+const FILTER: &str = "info,async_nats=off,eventstore=off";
 
 /// Starts logging; `RUST_LOG` chooses what is logged.
 pub(crate) fn start(format: LogFormat) -> Result<()> {

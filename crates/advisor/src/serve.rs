@@ -102,6 +102,7 @@ struct Running {
 }
 
 async fn serve(config: &Config) -> Result<()> {
+    engines::prime(config).await?;
     open_files::raise(&config.limits);
     let measurements = measure::install()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

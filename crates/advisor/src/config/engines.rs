@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 /// What each part runs on. A URL may hold a password.
 pub(crate) struct Engines {
     pub(crate) event_log: EventLogEngine,
+    /// What stands before the names of streams in a KurrentDB.
+    pub(crate) event_log_namespace: String,
     pub(crate) read_models: ReadModelEngine,
     pub(crate) bus: BusEngine,
 }
@@ -92,6 +94,7 @@ impl Engines {
     pub(super) fn from_settings(settings: &Settings, data_dir: &Path) -> Result<Self, SettingsError> {
         Ok(Self {
             event_log: event_log(settings, data_dir)?,
+            event_log_namespace: settings.text("event_log_namespace").unwrap_or_default().to_owned(),
             read_models: read_models(settings, data_dir)?,
             bus: bus(settings)?,
         })

@@ -4,18 +4,19 @@ use crate::{
     config::{
         Config,
         engines::{BusEngine, EventLogEngine, ReadModelEngine},
-        masking::masked,
     },
     master_key::KEYS_FILE,
     serve::create_data_dir,
 };
 use advisor_bus::{Bus, InProcessBus, NatsBus, NatsOptions};
 use advisor_eventlog::{EventLog, PostgresLog, PostgresLogOptions, SqliteLog, SqliteLogOptions};
+#[cfg(feature = "kurrentdb")]
+use advisor_eventlog::{KurrentDbLog, KurrentDbOptions, kurrentdb};
 use advisor_projections::{
     Generation, Generations, Keys, PostgresOptions, SideStore, SqliteOptions,
     postgres::{GENERATION_SCHEMA, KEYS_SCHEMA, SIDE_SCHEMA},
 };
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use hkdf::Hkdf;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -33,6 +34,8 @@ pub(super) struct Stores {
 pub(super) enum OpenLog {
     Sqlite(Arc<SqliteLog>),
     Postgres(Arc<PostgresLog>),
+    #[cfg(feature = "kurrentdb")]
+    KurrentDb(Arc<KurrentDbLog>),
 }
 
 impl OpenLog {
@@ -41,6 +44,8 @@ impl OpenLog {
         match self {
             Self::Sqlite(log) => Arc::clone(log) as _,
             Self::Postgres(log) => Arc::clone(log) as _,
+            #[cfg(feature = "kurrentdb")]
+            Self::KurrentDb(log) => Arc::clone(log) as _,
         }
     }
 
@@ -48,6 +53,8 @@ impl OpenLog {
         match self {
             Self::Sqlite(log) => log.close().await,
             Self::Postgres(log) => log.close().await,
+            #[cfg(feature = "kurrentdb")]
+            Self::KurrentDb(log) => log.close().await,
         }
     }
 }
@@ -56,7 +63,7 @@ impl Stores {
     /// Opens the log, the keys, the side store and the live read models, in this order: whoever holds the lock of a
     /// log in SQLite owns the whole data directory.
     pub(super) async fn open(config: &Config, master_key: [u8; 32]) -> Result<Self> {
-        let log = open_log(config)?;
+        let log = open_log(config).await?;
         match &config.engines.read_models {
             ReadModelEngine::Sqlite(directory) => {
                 create_data_dir(directory)?;
@@ -89,7 +96,7 @@ impl Stores {
     }
 }
 
-fn open_log(config: &Config) -> Result<OpenLog> {
+async fn open_log(config: &Config) -> Result<OpenLog> {
     match &config.engines.event_log {
         EventLogEngine::Sqlite(path) => {
             let options = SqliteLogOptions { path: path.clone(), ..config.limits.log.clone() };
@@ -99,7 +106,17 @@ fn open_log(config: &Config) -> Result<OpenLog> {
             let log = PostgresLog::open(postgres_log(url, &config.limits.log)).context("`event_log_url`")?;
             Ok(OpenLog::Postgres(Arc::new(log)))
         }
-        EventLogEngine::KurrentDb(url) => bail!("`event_log_url`: {}", not_built_in(url)),
+        #[cfg(feature = "kurrentdb")]
+        EventLogEngine::KurrentDb(url) => {
+            let namespace = config.engines.event_log_namespace.clone();
+            let options = KurrentDbOptions { namespace, ..KurrentDbOptions::at(url.expose_secret()) };
+            Ok(OpenLog::KurrentDb(Arc::new(KurrentDbLog::open(options).await.context("`event_log_url`")?)))
+        }
+        #[cfg(not(feature = "kurrentdb"))]
+        EventLogEngine::KurrentDb(url) => {
+            let url = crate::config::masking::masked(url.expose_secret());
+            anyhow::bail!("`event_log_url`: the engine of {url} is not built into this program")
+        }
     }
 }
 
@@ -113,6 +130,17 @@ fn postgres_log(url: &SecretString, limits: &SqliteLogOptions) -> PostgresLogOpt
         recent_events_max: limits.recent_events_max,
         recent_bytes_max: limits.recent_bytes_max,
         ..PostgresLogOptions::at(url.expose_secret())
+    }
+}
+
+/// Before anything else does TLS: some clients can't be the second to set it up.
+pub(super) async fn prime(config: &Config) -> Result<()> {
+    match &config.engines.event_log {
+        #[cfg(feature = "kurrentdb")]
+        EventLogEngine::KurrentDb(_) => kurrentdb::prime().await.context("`event_log_url`"),
+        #[cfg(not(feature = "kurrentdb"))]
+        EventLogEngine::KurrentDb(_) => Ok(()),
+        EventLogEngine::Sqlite(_) | EventLogEngine::Postgres(_) => Ok(()),
     }
 }
 
@@ -135,8 +163,4 @@ pub(super) async fn open_bus(config: &Config, master_key: &[u8; 32]) -> Result<A
             Ok(Arc::new(NatsBus::open(options).await.context("`bus_url`")?))
         }
     }
-}
-
-fn not_built_in(url: &SecretString) -> String {
-    format!("the engine of {} is not built into this program", masked(url.expose_secret()))
 }

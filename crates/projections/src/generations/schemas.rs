@@ -15,7 +15,7 @@ use std::{
 pub(super) struct Schemas {
     options: PostgresOptions,
     scratch: PathBuf,
-    pub(super) maker: Maker,
+    maker: Maker,
 }
 
 impl Schemas {

@@ -131,12 +131,10 @@ impl Lease {
         Ok(())
     }
 
-    /// Ends the transaction because of a failure, which it gives back.
-    pub(super) async fn roll_back<T>(mut self, failed: Failed) -> Result<T, Failed> {
+    pub(super) async fn roll_back(mut self) {
         if sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await.is_ok() {
             self.give_back();
         }
-        Err(failed)
     }
 
     fn give_back(self) {

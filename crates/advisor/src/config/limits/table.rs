@@ -8,6 +8,8 @@ use crate::serve::{RUNNER_END_MAX, STORES_END_MAX, WORK_END_MAX};
 use advisor_api::limits as api;
 use advisor_bus::limits as bus;
 use advisor_commands::limits as commands;
+#[cfg(feature = "kurrentdb")]
+use advisor_eventlog::KurrentDbOptions;
 use advisor_eventlog::{PostgresLogOptions, SqliteLogOptions, limits as log};
 use advisor_events::ids::STREAM_NAME_BYTES_MAX;
 use advisor_projections::{PostgresOptions, SqliteOptions, limits as projections};
@@ -88,6 +90,8 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section { title: "Commands", limits: COMMANDS },
     Section { title: "The event log", limits: LOG },
     Section { title: "The event log in PostgreSQL", limits: POSTGRES_LOG },
+    #[cfg(feature = "kurrentdb")]
+    Section { title: "The event log in KurrentDB", limits: KURRENTDB_LOG },
     Section { title: "The read side", limits: READ_SIDE },
     Section { title: "The bus", limits: BUS },
     Section { title: "Models and replies", limits: MODELS },
@@ -337,6 +341,30 @@ const POSTGRES_LOG: &[Limit] = &[
     fixed("Longest time to make the schema or bring it up to date.", || log::MIGRATION_WAIT.amount(), "ms", "503 `UNAVAILABLE`; it is tried again."),
 ];
 
+#[cfg(feature = "kurrentdb")]
+fn kurrentdb_log() -> KurrentDbOptions {
+    KurrentDbOptions::at("")
+}
+
+#[cfg(feature = "kurrentdb")]
+#[rustfmt::skip]
+const KURRENTDB_LOG: &[Limit] = &[
+    fixed("Longest wait for the answer to an append.", || kurrentdb_log().append_timeout.amount(), "ms", "It is repeated as long as `command_repeat_ms` says."),
+    fixed("Longest wait for the answer to a read.", || kurrentdb_log().read_timeout.amount(), "ms", "503 `UNAVAILABLE`"),
+    fixed("Most calls at a time.", || kurrentdb_log().calls_max.amount(), "calls", "The call waits as long as it may take."),
+    fixed("Longest pause before a client that could not connect is replaced.", || kurrentdb_log().reconnect_pause_max.amount(), "ms", "503 `UNAVAILABLE`; the next client is made."),
+    fixed("Most failures in a row of one client.", || log::FAILURES_IN_A_ROW_MAX.amount(), "failures", "It is replaced."),
+    fixed("Longest wait for the client's TLS at the start.", || log::PRIMING_WAIT.amount(), "ms", "The server does not start."),
+    fixed("Longest namespace before the names of streams.", || log::NAMESPACE_BYTES_MAX.amount(), "bytes", "The server does not start."),
+    fixed("Most events, others' included, that one page of the whole log looks at.", || kurrentdb_log().page_scan_max.amount(), "events", "The page ends."),
+    fixed("Most bytes, others' included, of one page of the whole log.", || kurrentdb_log().page_bytes_max.amount(), "bytes", "The page ends."),
+    fixed("Most events kept in memory for followers.", || kurrentdb_log().recent_events_max.amount(), "events", "Who is behind reads pages."),
+    fixed("Most bytes kept in memory for followers.", || kurrentdb_log().recent_bytes_max.amount(), "bytes", "Who is behind reads pages."),
+    fixed("Shortest time between two looks for the appends of other processes.", || kurrentdb_log().look_interval_min.amount(), "ms", "The next look waits."),
+    fixed("Longest time between two looks.", || kurrentdb_log().look_interval_max.amount(), "ms", "The next look is taken."),
+    fixed("Most events that one look takes.", || kurrentdb_log().look_events_max.amount(), "events", "Followers read pages."),
+];
+
 fn read_models_default() -> SqliteOptions {
     SqliteOptions::at("")
 }
@@ -373,7 +401,7 @@ const READ_SIDE: &[Limit] = &[
     fixed("The same for a write.", || postgres_default().write_timeout.amount(), "ms", "503 `UNAVAILABLE`, or the runner tries again."),
     fixed("How long PostgreSQL lets a transaction wait for this program's next word.", || postgres_default().idle_transaction_timeout.amount(), "ms", "It undoes the transaction and closes the connection."),
     fixed("How long what PostgreSQL sends may stay unacknowledged.", || postgres_default().unacknowledged_timeout.amount(), "ms", "It closes the connection."),
-    fixed("How often a transaction is tried that is undone before its end, by a deadlock or with its connection.", || projections::TRANSACTION_TRIES_MAX.amount(), "times", "503 `UNAVAILABLE`, or the runner tries again."),
+    fixed("How often a transaction is tried that PostgreSQL undoes because of another one.", || projections::TRANSACTION_TRIES_MAX.amount(), "times", "503 `UNAVAILABLE`, or the runner tries again."),
     fixed("Batches of more events are decoded on a thread of their own.", || projections::DECODED_HERE_MAX.amount(), "events", "A thread decodes them."),
     fixed("Events that are applied without a pause for others.", || projections::EVENTS_AT_A_STRETCH.amount(), "events", "Others get their turn."),
     fixed("Old changes that one commit removes.", || projections::CHANGES_CUT_MAX.amount(), "rows", "The others go with the next."),
