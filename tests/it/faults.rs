@@ -29,6 +29,7 @@ mod power_cuts;
 mod races;
 mod reads_own_writes;
 mod reconnect;
+mod scaled;
 mod shutdown;
 mod strace;
 mod watchers;

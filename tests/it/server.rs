@@ -51,7 +51,11 @@ impl Server {
 
     /// A server of another build, which has orders of its own.
     pub(crate) fn start_build(build: &Build, variables: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), build, variables)
+    }
+
+    /// The same in a directory where something may lie already.
+    pub(crate) fn start_in(directory: TempDir, build: &Build, variables: &[(&str, &str)]) -> Self {
         let given = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let variables: Vec<_> = given.chain(build.orders.iter().cloned()).collect();
         let (child, stdout, url, admin_url) = spawn(&build.program, directory.path(), &variables);
@@ -232,14 +236,20 @@ fn try_spawn(program: &Path, listen: &str, directory: &Path, variables: &[(Strin
         .spawn()
         .unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut address = |prefix: &str| {
+    let mut line = || {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        line.trim().strip_prefix(prefix).map(str::to_owned)
+        line.trim().to_owned()
     };
-    match (address("listening on "), address("admin on ")) {
-        (Some(url), Some(admin_url)) => Started::Listens(child, stdout, url, admin_url),
-        _ => Started::Died(child),
+    let first = line();
+    // A worker listens to operators alone.
+    let (url, admin) = match first.strip_prefix("listening on ") {
+        Some(url) => (url.to_owned(), line()),
+        None => (String::new(), first),
+    };
+    match admin.strip_prefix("admin on ") {
+        Some(admin_url) => Started::Listens(child, stdout, url, admin_url.to_owned()),
+        None => Started::Died(child),
     }
 }
 

@@ -50,7 +50,8 @@ pub(super) enum Outcome {
 /// Clients at work.
 pub(super) struct Load {
     shared: Arc<Shared>,
-    url: watch::Sender<Option<String>>,
+    /// Where each part of the clients looks for the server.
+    doors: Vec<watch::Sender<Option<String>>>,
     clients: TaskTracker,
 }
 
@@ -65,6 +66,12 @@ struct Shared {
 impl Load {
     /// Starts conversations, and sixteen clients of eight people who write in them.
     pub(super) async fn begin(server: &Server) -> Self {
+        Self::begin_at(&[server]).await
+    }
+
+    /// The same at several servers of one system, which share the clients between them.
+    pub(super) async fn begin_at(servers: &[&Server]) -> Self {
+        let server = servers[0];
         let names = (0..USERS).map(|number| format!("user_{number}"));
         let shared = Arc::new(Shared {
             history: Mutex::default(),
@@ -73,10 +80,10 @@ impl Load {
             stopping: CancellationToken::new(),
             people: names.map(|name| (name.clone(), server.client(&name, &[]))).collect(),
         });
-        let url = watch::Sender::new(Some(server.url.clone()));
+        let doors: Vec<_> = servers.iter().map(|server| watch::Sender::new(Some(server.url.clone()))).collect();
         let mut conversations: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for (number, name) in shared.people.keys().enumerate() {
-            let mut writer = Writer::new(&shared, name, CLIENTS + number, url.subscribe());
+            let mut writer = Writer::new(&shared, name, CLIENTS + number, doors[number % doors.len()].subscribe());
             for _ in 0..CONVERSATIONS_EACH {
                 writer.start_conversation().await;
             }
@@ -85,11 +92,11 @@ impl Load {
         let clients = TaskTracker::new();
         for number in 0..CLIENTS {
             let name = format!("user_{}", number % USERS);
-            let mut writer = Writer::new(&shared, &name, number, url.subscribe());
+            let mut writer = Writer::new(&shared, &name, number, doors[number / USERS % doors.len()].subscribe());
             writer.conversations.clone_from(&conversations[&name]);
             clients.spawn(async move { writer.write().await });
         }
-        Self { shared, url, clients }
+        Self { shared, doors, clients }
     }
 
     /// Waits until so many more commands are answered.
@@ -107,17 +114,22 @@ impl Load {
 
     /// The server is gone.
     pub(super) fn gone(&self) {
-        self.url.send_replace(None);
+        self.doors.iter().for_each(|door| drop(door.send_replace(None)));
     }
 
     /// The server is here now.
     pub(super) fn serve(&self, url: &str) {
-        self.url.send_replace(Some(url.to_owned()));
+        (0..self.doors.len()).for_each(|door| self.serve_at(door, url));
     }
 
-    /// Where the clients look for the server.
-    pub(super) fn url(&self) -> Url {
-        self.url.subscribe()
+    /// For this part of the clients the server is here now.
+    pub(super) fn serve_at(&self, door: usize, url: &str) {
+        self.doors[door].send_replace(Some(url.to_owned()));
+    }
+
+    /// Where the client of this number looks for the server.
+    pub(super) fn url(&self, number: usize) -> Url {
+        self.doors[number % self.doors.len()].subscribe()
     }
 
     /// Everybody who has conversations.

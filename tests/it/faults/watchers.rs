@@ -35,13 +35,15 @@ impl Watchers {
     pub(super) async fn begin(load: &Load) -> Self {
         let ending = CancellationToken::new();
         let mut at_work = JoinSet::new();
-        for client in load.people() {
+        for (number, mut client) in load.people().into_iter().enumerate() {
+            let url = load.url(number);
+            client.url = url.borrow().clone().unwrap();
             let mut queries = vec![LIST.to_owned()];
             let list = client.get(LIST).await;
             let ids = list.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap());
             queries.extend(ids.take(2).map(|id| format!("{LIST}/{id}")));
             let live = LiveClient::connect(&client, &queries, None).await;
-            let watcher = Watcher { client, url: load.url(), queries, live, connected: 1 };
+            let watcher = Watcher { client, url, queries, live, connected: 1 };
             at_work.spawn(watcher.watch(ending.clone()));
         }
         Self { at_work, ending }
