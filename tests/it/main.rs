@@ -24,6 +24,7 @@ mod erasure;
 mod faults;
 mod faulty_model;
 mod floods;
+mod kurrentdb;
 mod links;
 mod live_client;
 mod load;

@@ -26,7 +26,8 @@ async fn the_main_job_with_a_real_model_server() {
     main_job(&variables).await;
 }
 
-async fn main_job(variables: &[(&str, &str)]) {
+/// With these variables, on whichever engines they name.
+pub(crate) async fn main_job(variables: &[(&str, &str)]) {
     let mut server = Server::start_with(variables);
     let operator = server.client("ops", &["--role", "operator"]);
     bring_advisors(&operator).await;

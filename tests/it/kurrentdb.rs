@@ -1,0 +1,58 @@
+//! The binary on an event log in KurrentDB; the server is our double of one.
+
+use crate::{
+    main_job::main_job,
+    server::{Answer, Client, PATIENCE, Server},
+};
+use advisor_kurrentdb_double::Double;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn the_main_job_on_an_event_log_in_kurrentdb() {
+    let double = Double::start();
+
+    main_job(&[("ADVISOR_EVENT_LOG_URL", &double.url()), ("ADVISOR_DEMO_DELAY_MS", "15")]).await;
+
+    assert!(!double.stored("advisor.log").is_empty(), "the log's opening stands in the server");
+}
+
+#[tokio::test]
+async fn commands_say_that_the_server_is_away_and_heal() {
+    let double = Double::start();
+    let server = Server::start_with(&[
+        ("ADVISOR_EVENT_LOG_URL", &double.url()),
+        ("ADVISOR_EVENT_LOG_NAMESPACE", "one."),
+        ("ADVISOR_COMMAND_REPEAT_MS", "500"),
+    ]);
+    let user = server.client("user_1", &[]);
+    assert_eq!(start(&user, "before").await.status, 200);
+
+    double.kill();
+    for attempt in ["while", "while", "once more"] {
+        let answer = start(&user, attempt).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
+    }
+    double.start_again();
+
+    let begun = Instant::now();
+    let healed = loop {
+        let answer = start(&user, "while").await;
+        if answer.status == 200 {
+            break answer;
+        }
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(begun.elapsed() < PATIENCE, "it does not heal: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let again = start(&user, "while").await;
+    assert_eq!(again.body["result"], healed.body["result"], "a repeat says the same");
+    let id = healed.body["result"]["conversationId"].as_str().unwrap();
+    assert_eq!(double.stored(&format!("one.conversation-{id}")).len(), 1);
+}
+
+async fn start(user: &Client, key: &str) -> Answer {
+    let request = user.request(reqwest::Method::POST, "/api/commands/StartConversation").json(&json!({}));
+    Answer::to(request.header("idempotency-key", format!("key of {key}"))).await
+}
