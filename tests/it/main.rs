@@ -37,6 +37,7 @@ mod node;
 mod open_files;
 mod raw_http;
 mod readme;
+mod scaled_on_one_machine;
 mod schemathesis;
 mod server;
 mod sockets;
