@@ -337,6 +337,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_process_chooses_a_generation_while_another_one_does() {
+        let place = Shared::new();
+        let side = place.side().await;
+        let other = Schemas::alone(place.options.clone(), place.scratch.path()).await.unwrap();
+        let waiting = async { while !other.is_waited_for().await {} };
+        let mut opening = std::pin::pin!(place.open(&side));
+
+        tokio::select! {
+            _ = &mut opening => panic!("it has not waited"),
+            () = waiting => {}
+        }
+
+        drop(other);
+        assert_eq!(opening.await.number(), 1);
+    }
+
+    #[tokio::test]
     async fn a_generation_of_an_older_build_stays_while_a_process_uses_it() {
         let place = Shared::new();
         let side = place.side().await;
@@ -368,6 +385,12 @@ mod tests {
         ours.close().await;
         newer.close().await;
         assert_eq!(place.schemas().await, [1, 2]);
+    }
+
+    impl Schemas {
+        async fn is_waited_for(&self) -> bool {
+            self.maker.is_waited_for().await
+        }
     }
 
     async fn name_layout(generation: &Generation, layout: &str) {

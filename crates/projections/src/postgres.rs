@@ -20,13 +20,13 @@ use crate::{
     store::{Row, Statement, Store, StoreError, Write},
 };
 use async_trait::async_trait;
-use connections::Connections;
+use connections::{Connections, Lease};
 use failure::Failed;
 use secrecy::SecretString;
 use statements::Many;
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
-/// Times that a transaction is tried which PostgreSQL undid for another one's sake (a deadlock).
+/// Times that a transaction is tried which was undone before its end: by a deadlock, or with its connection.
 pub const TRANSACTION_TRIES_MAX: u32 = 5;
 /// The schema of the side store.
 pub const SIDE_SCHEMA: &str = "advisor_side";
@@ -137,38 +137,31 @@ impl PostgresStore {
         lease.commit().await
     }
 
-    async fn try_read(&self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Failed> {
-        let mut lease = self.0.connections.begin(READ).await?;
-        let mut answers = Vec::with_capacity(statements.len());
-        for statement in statements {
-            answers.push(statements::query(lease.connection(), statement).await?);
-        }
-        lease.commit().await?;
-        Ok(answers)
-    }
-
-    async fn try_write(&self, steps: &[Write], begin: &'static str, many: Many) -> Result<(), Failed> {
-        let mut lease = self.0.connections.begin(begin).await?;
-        for step in steps {
-            if let Err(failed) = statements::write(lease.connection(), step, many).await {
-                lease.roll_back().await;
-                return Err(failed);
+    /// What was undone before its end is tried again, a few times: nothing of it has happened.
+    async fn read_all(&self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Failed> {
+        let mut tries = 1..TRANSACTION_TRIES_MAX;
+        loop {
+            let mut lease = self.0.connections.begin(READ).await?;
+            match answers(&mut lease, statements).await {
+                Ok(answers) => return lease.commit().await.map(|()| answers),
+                Err(failed) if failed.may_pass() && tries.next().is_some() => {}
+                Err(failed) => return lease.roll_back(failed).await,
             }
         }
-        lease.commit().await
     }
 
-    /// Tries again what PostgreSQL undid for reasons that pass at once, a few times.
-    async fn write_beginning(&self, steps: &[Write], begin: &'static str) -> Result<(), Failed> {
-        let mut many = Many::AtOnce;
-        for _ in 1..TRANSACTION_TRIES_MAX {
-            match self.try_write(steps, begin, many).await {
-                Err(failed) if failed.is_conflict() => {}
-                Err(failed) if failed.is_same_row_twice() => many = Many::OneByOne,
-                done => return done,
+    /// The same; what fails while it is committed is not tried again, since it may have happened.
+    async fn write_all(&self, steps: &[Write], begin: &'static str) -> Result<(), Failed> {
+        let (mut tries, mut many) = (1..TRANSACTION_TRIES_MAX, Many::AtOnce);
+        loop {
+            let mut lease = self.0.connections.begin(begin).await?;
+            match take(&mut lease, steps, many).await {
+                Ok(()) => return lease.commit().await,
+                Err(failed) if failed.may_pass() && tries.next().is_some() => {}
+                Err(failed) if failed.is_same_row_twice() && many == Many::AtOnce => many = Many::OneByOne,
+                Err(failed) => return lease.roll_back(failed).await,
             }
         }
-        self.try_write(steps, begin, many).await
     }
 
     /// What is given up in the middle takes its connection with it.
@@ -184,18 +177,33 @@ impl PostgresStore {
     }
 }
 
+async fn answers(lease: &mut Lease, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Failed> {
+    let mut answers = Vec::with_capacity(statements.len());
+    for statement in statements {
+        answers.push(statements::query(lease.connection(), statement).await?);
+    }
+    Ok(answers)
+}
+
+async fn take(lease: &mut Lease, steps: &[Write], many: Many) -> Result<(), Failed> {
+    for step in steps {
+        statements::write(lease.connection(), step, many).await?;
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Store for PostgresStore {
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError> {
-        self.within(self.0.options.read_timeout, self.try_read(&statements)).await
+        self.within(self.0.options.read_timeout, self.read_all(&statements)).await
     }
 
     async fn write(&self, steps: Vec<Write>) -> Result<(), StoreError> {
-        self.within(self.0.options.write_timeout, self.write_beginning(&steps, WRITE)).await
+        self.within(self.0.options.write_timeout, self.write_all(&steps, WRITE)).await
     }
 
     async fn write_durably(&self, steps: Vec<Write>) -> Result<(), StoreError> {
-        self.within(self.0.options.write_timeout, self.write_beginning(&steps, WRITE_DURABLY)).await
+        self.within(self.0.options.write_timeout, self.write_all(&steps, WRITE_DURABLY)).await
     }
 
     async fn scrub(&self) -> Result<(), StoreError> {

@@ -15,7 +15,7 @@ use std::{
 pub(super) struct Schemas {
     options: PostgresOptions,
     scratch: PathBuf,
-    maker: Maker,
+    pub(super) maker: Maker,
 }
 
 impl Schemas {

@@ -131,10 +131,12 @@ impl Lease {
         Ok(())
     }
 
-    pub(super) async fn roll_back(mut self) {
+    /// Ends the transaction because of a failure, which it gives back.
+    pub(super) async fn roll_back<T>(mut self, failed: Failed) -> Result<T, Failed> {
         if sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await.is_ok() {
             self.give_back();
         }
+        Err(failed)
     }
 
     fn give_back(self) {

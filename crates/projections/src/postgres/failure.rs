@@ -21,11 +21,6 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    /// PostgreSQL has undone the transaction for another one's sake.
-    pub(super) fn is_conflict(&self) -> bool {
-        matches!(self.code().as_deref(), Some("40001" | "40P01"))
-    }
-
     /// Many rows that were to be written at once name one row twice.
     pub(super) fn is_same_row_twice(&self) -> bool {
         self.code().as_deref() == Some("21000")
@@ -40,7 +35,7 @@ impl Failed {
 
     /// Whether the same may succeed later. What is not known for sure to be wrong counts as passing: read models that
     /// stop for good are worse than ones that try again.
-    fn may_pass(&self) -> bool {
+    pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
             Self::Guard | Self::Shape(_) => false,
@@ -66,7 +61,7 @@ impl From<Failed> for StoreError {
 fn passes(code: &str) -> bool {
     // 08P01: a statement with a placeholder that has no value, for one.
     let is_protocol = code == "08P01";
-    // Connections, resources, an operator's or a time-out's intervention, the system; conflicts that have lasted.
+    // Connections, resources, an operator's or a time-out's intervention, the system; conflicts.
     let class = ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class));
     // A lock that was not to be had; a server that only reads, while another one takes over.
     (class && !is_protocol) || matches!(code, "55P03" | "25006" | "25P03")

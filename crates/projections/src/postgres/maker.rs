@@ -21,6 +21,14 @@ impl Maker {
         Ok(Self(Mutex::new(connection)))
     }
 
+    /// Whether somebody waits for this one's end.
+    #[cfg(test)]
+    pub(crate) async fn is_waited_for(&self) -> bool {
+        let waits = "SELECT EXISTS (SELECT 1 FROM pg_locks waits JOIN pg_locks holds USING (classid, objid, objsubid)
+            WHERE NOT waits.granted AND holds.pid = pg_backend_pid() AND holds.locktype = 'advisory')";
+        sqlx::query_scalar(waits).fetch_one(&mut *self.0.lock().await).await.unwrap()
+    }
+
     /// The names of all schemas that may be used.
     pub(crate) async fn schemas(&self) -> Result<Vec<String>, StoreError> {
         const ALL: &str = "SELECT nspname::text FROM pg_namespace";

@@ -22,7 +22,7 @@ pub(super) enum Many {
 
 /// The answer to a statement, as far as it may be long.
 pub(super) async fn query(connection: &mut PgConnection, statement: &Statement) -> Result<Vec<Row>, Failed> {
-    let arguments = arguments(&statement.params)?;
+    let arguments = arguments(statement.params.iter().map(comparable))?;
     let mut rows = sqlx::query_with(text(&statement.sql), arguments).fetch(&mut *connection);
     let (mut answer, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
@@ -70,7 +70,7 @@ async fn each(connection: &mut PgConnection, sql: &str, params: &[Vec<Value>], m
 }
 
 async fn execute(connection: &mut PgConnection, sql: &str, params: &[Value]) -> Result<u64, Failed> {
-    let done = sqlx::query_with(text(sql), arguments(params)?).execute(connection).await?;
+    let done = sqlx::query_with(text(sql), arguments(params.iter())?).execute(connection).await?;
     Ok(done.rows_affected())
 }
 
@@ -85,7 +85,15 @@ pub(super) async fn kinds(connection: &mut PgConnection, statement: &Statement) 
     Ok(parameters.into_iter().chain(columns).map(|kind| kind.name().to_owned()).collect())
 }
 
-fn arguments(params: &[Value]) -> Result<PgArguments, Failed> {
+/// PostgreSQL has no text with a NUL in it, so that none there is equal to such a one; nor is any to nothing.
+fn comparable(value: &Value) -> &Value {
+    match value {
+        Value::Text(text) if text.contains('\0') => &Value::Null,
+        Value::Null | Value::Int(_) | Value::Real(_) | Value::Text(_) | Value::Blob(_) => value,
+    }
+}
+
+fn arguments<'a>(params: impl Iterator<Item = &'a Value>) -> Result<PgArguments, Failed> {
     let mut arguments = PgArguments::default();
     for value in params {
         arguments.add(Parameter(value)).map_err(|error| Failed::Sqlx(sqlx::Error::Encode(error)))?;

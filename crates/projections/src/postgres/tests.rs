@@ -3,11 +3,11 @@
 use super::*;
 use crate::{
     Value,
-    given::postgres::{options, url},
-    store::contract::{add, numbers, store_contract, tables},
+    given::postgres::{OwnServer, options, url},
+    store::contract::{self, add, numbers, store_contract, tables},
 };
 use secrecy::ExposeSecret;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 store_contract!(opened);
 
@@ -54,19 +54,88 @@ async fn after_all_connections_were_ended_the_next_call_connects_anew() {
 }
 
 #[tokio::test]
-async fn what_is_written_while_its_connection_ends_is_not_available() {
+async fn after_postgresql_was_killed_and_started_the_next_call_connects_anew() {
+    let server = OwnServer::start();
+    let store = PostgresStore::open(server.options(), tables()).await.unwrap();
+    store.write(vec![add(1)]).await.unwrap();
+
+    server.kill();
+    let written = store.write(vec![add(2)]).await;
+    assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
+    let read = store.read(vec![]).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+
+    server.start_again();
+    store.write(vec![add(3)]).await.unwrap();
+    assert_eq!(numbers(&store).await, [1, 3]);
+}
+
+#[tokio::test]
+async fn text_is_ordered_by_its_bytes_in_a_database_that_speaks_a_language_too() {
+    let name = options().schema;
+    let mut other = PgConnection::connect(url().expose_secret()).await.unwrap();
+    let make = format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'");
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut other).await.unwrap();
+    let place = url().expose_secret().rsplit_once('/').unwrap().0.to_owned();
+    let options = PostgresOptions { url: format!("{place}/{name}").into(), ..options() };
+    let store = PostgresStore::open(options, tables()).await.unwrap();
+
+    contract::text_is_ordered_by_its_bytes(&store).await;
+
+    let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut other).await.unwrap();
+}
+
+#[tokio::test]
+async fn more_calls_than_may_wait_are_refused_at_once() {
+    let options = PostgresOptions { connections_max: 1, ..options() };
+    let store = PostgresStore::open(options, tables()).await.unwrap();
+    let held = store.0.connections.begin(READ).await.unwrap();
+    let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(store.read(vec![]))).collect();
+    for call in &mut waiting {
+        assert!(futures::poll!(call).is_pending());
+    }
+
+    let refused = store.read(vec![]).await;
+
+    assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("too many")), "{refused:?}");
+    held.commit().await.unwrap();
+    waiting.swap_remove(0).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_whose_connection_ends_in_the_middle_is_done_once_all_the_same() {
     let ((), store) = opened(tables()).await;
-    let sleep = Write::Run(Statement::new("INSERT INTO numbers SELECT 1 FROM pg_sleep(60)", vec![]));
-    let writing = store.write(vec![sleep]);
+    // The first try sees no row and waits for long, until it is ended; the next one sees the row and does not wait.
+    let sleep = "INSERT INTO numbers SELECT 1 FROM pg_sleep(60 * (1 - (SELECT count(*) FROM numbers)))";
+    let writing = store.write(vec![Write::Run(Statement::new(sleep, vec![]))]);
     let ending = async {
-        while end_connections(&store, "%pg_sleep(60)%").await == 0 {
-            tokio::task::yield_now().await;
-        }
+        store.write(vec![add(0)]).await.unwrap();
+        while end_connections(&store, "%pg_sleep(60%").await == 0 {}
     };
 
     let (written, ()) = tokio::join!(writing, ending);
 
+    written.unwrap();
+    assert_eq!(numbers(&store).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_write_whose_connections_all_end_is_not_available() {
+    let ((), store) = opened(tables()).await;
+    let sleep = Write::Run(Statement::new("INSERT INTO numbers SELECT 1 FROM pg_sleep(60)", vec![]));
+    let mut writing = store.write(vec![sleep]);
+    let mut ended = 0;
+
+    let written = loop {
+        tokio::select! {
+            written = &mut writing => break written,
+            more = end_connections(&store, "%pg_sleep(60)%") => ended += more,
+        }
+    };
+
     assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
+    assert!(ended <= i64::from(TRANSACTION_TRIES_MAX), "{ended}");
     assert!(numbers(&store).await.is_empty());
 }
 
@@ -110,7 +179,10 @@ async fn a_value_that_does_not_belong_there_is_an_error_that_does_not_quote_it()
         store.write(vec![Write::Run(Statement::new(sql, vec![id, count]))])
     };
 
+    let cast = Statement::new("SELECT CAST($1 AS BIGINT)", vec!["secret".into()]);
+
     for error in [
+        store.read(vec![cast]).await.unwrap_err(),
         put("secret".into(), "secret".into()).await.unwrap_err(),
         put("secret\0".into(), 1_i64.into()).await.unwrap_err(),
     ] {

@@ -16,6 +16,7 @@ macro_rules! store_contract {
             every_kind_of_value_comes_back_as_it_went,
             nothing_is_a_value_of_every_column,
             text_is_ordered_by_its_bytes,
+            an_id_with_a_nul_in_it_is_nobodys,
             an_answer_ends_soon_after_so_many_bytes,
             a_guard_that_finds_no_row_undoes_the_whole_write,
             of_two_guards_at_the_same_row_one_finds_it,
@@ -99,6 +100,18 @@ pub(crate) async fn text_is_ordered_by_its_bytes(store: &impl Store) {
     let mut sorted: Vec<_> = ids.into_iter().filter(|id| *id > "A").collect();
     sorted.sort_unstable();
     assert_eq!(told, sorted);
+}
+
+pub(crate) async fn an_id_with_a_nul_in_it_is_nobodys(store: &impl Store) {
+    put(store, thing("a", 1)).await;
+    put(store, thing("", 1)).await;
+    let find = |ids: [&str; 2]| {
+        let ids = ids.map(Value::from).to_vec();
+        store.read(vec![Statement::new("SELECT id FROM things WHERE id IN ($1, $2)", ids)])
+    };
+
+    assert_eq!(find(["\0", "a\0"]).await.unwrap().concat(), []);
+    assert_eq!(find(["a", "\0"]).await.unwrap().concat(), [Row(vec!["a".into()])]);
 }
 
 pub(crate) async fn an_answer_ends_soon_after_so_many_bytes(store: &impl Store) {
