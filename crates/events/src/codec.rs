@@ -5,8 +5,13 @@
 //! sealed; [`Event::open`] opens them.
 
 use crate::{
-    Metadata, SealContext, advisor::AdvisorEvent, conversation::ConversationEvent, keys::PersonKey, log::LogEvent,
-    personal::SealError, user::UserEvent,
+    Metadata, SealContext,
+    advisor::AdvisorEvent,
+    conversation::ConversationEvent,
+    keys::PersonKey,
+    log::LogEvent,
+    personal::{Opened, SealError},
+    user::UserEvent,
 };
 use data_encoding::HEXLOWER;
 use serde::{
@@ -143,11 +148,10 @@ impl Event {
         Ok((Self::decode_data(type_name, data)?, metadata))
     }
 
-    /// Opens the personal fields; without a key they become erased.
-    pub fn open(&mut self, key: Option<&PersonKey>, context: SealContext<'_>) {
-        for field in self.personal_fields() {
-            field.open(key, context);
-        }
+    /// Opens the personal fields; without a key, or where a box does not open, they become erased. Tells which.
+    pub fn open(&mut self, key: Option<&PersonKey>, context: SealContext<'_>) -> Opened {
+        let fields = self.personal_fields().into_iter();
+        fields.fold(Opened::AsMeant, |opened, field| opened.and(field.open(key, context)))
     }
 
     fn decode_data(type_name: &str, data: &[u8]) -> Result<Self, DecodeError> {

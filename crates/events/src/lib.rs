@@ -19,5 +19,5 @@ pub use codec::{DecodeError, EncodeError, Encoded, Event};
 pub use ids::{AdvisorId, ConversationId, MessageId, ReplyId, StreamName, UserId};
 pub use keys::{KeyError, KeyStore, PersonKey};
 pub use metadata::{Actor, Metadata};
-pub use personal::{Personal, PersonalField, SealContext};
+pub use personal::{Opened, Personal, PersonalField, SealContext};
 pub use timestamp::{Clock, Timestamp};

@@ -68,12 +68,32 @@ impl SealContext<'_> {
     }
 }
 
+/// What came of opening boxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// The words are there, or their key is not any more: then they are erased.
+    AsMeant,
+    /// The person has a key, and a box does not open under it: it is damaged.
+    Damaged,
+}
+
+impl Opened {
+    /// Of these and others together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match self {
+            Self::AsMeant => other,
+            Self::Damaged => Self::Damaged,
+        }
+    }
+}
+
 /// One personal field of an event, whatever its type.
 pub trait PersonalField {
     /// Replaces known words by their box.
     fn seal(&mut self, key: &PersonKey, context: SealContext<'_>) -> Result<(), SealError>;
-    /// Replaces a box by its words; without a key, or where the box does not open, by `Erased`.
-    fn open(&mut self, key: Option<&PersonKey>, context: SealContext<'_>);
+    /// Replaces a box by its words; without a key, or where the box does not open, by `Erased`. Tells which.
+    fn open(&mut self, key: Option<&PersonKey>, context: SealContext<'_>) -> Opened;
 }
 
 /// Sealing failed: the words can't be written as JSON, or the machine has no randomness.
@@ -90,13 +110,17 @@ impl<T: Serialize + DeserializeOwned> PersonalField for Personal<T> {
         Ok(())
     }
 
-    fn open(&mut self, key: Option<&PersonKey>, context: SealContext<'_>) {
-        if let Self::Sealed(sealed) = self {
-            *self = key
-                .and_then(|key| key.open(sealed, &context.associated_data()))
-                .and_then(|clear| serde_json::from_slice(&clear).ok())
-                .map_or(Self::Erased, Self::Known);
-        }
+    fn open(&mut self, key: Option<&PersonKey>, context: SealContext<'_>) -> Opened {
+        let Self::Sealed(sealed) = self else { return Opened::AsMeant };
+        let Some(key) = key else {
+            *self = Self::Erased;
+            return Opened::AsMeant;
+        };
+        let clear = key.open(sealed, &context.associated_data());
+        let value = clear.and_then(|clear| serde_json::from_slice(&clear).ok());
+        let opened = if value.is_some() { Opened::AsMeant } else { Opened::Damaged };
+        *self = value.map_or(Self::Erased, Self::Known);
+        opened
     }
 }
 
@@ -182,12 +206,20 @@ mod tests {
             ("another event", key(1), SealContext { event_id: Uuid::from_u128(2), ..here() }),
         ] {
             let mut field = sealed.clone();
-            field.open(Some(&key), context);
+            assert_eq!(field.open(Some(&key), context), Opened::Damaged, "{case}");
             assert_eq!(field, Personal::Erased, "{case}");
         }
         let mut field = sealed;
-        field.open(Some(&key(1)), here());
+        assert_eq!(field.open(Some(&key(1)), here()), Opened::AsMeant);
         assert_eq!(field, Personal::Known("canary".to_owned()));
+    }
+
+    #[test]
+    fn words_whose_key_is_gone_are_erased_and_not_damaged() {
+        let mut field = sealed("canary", &key(1), here());
+
+        assert_eq!(field.open(None, here()), Opened::AsMeant);
+        assert_eq!(field, Personal::Erased);
     }
 
     #[test]
