@@ -10,8 +10,10 @@ pub(crate) use files::remove;
 
 use crate::{
     PostgresOptions, PostgresStore, Query, SideStore, SqliteStore, Store, StoreError, changes, checkpoint, consumption,
+    parked,
     postgres::Scrub,
     projection::{self, all},
+    read_on::ReadOns,
     reader::{Progress, State},
     refolding,
     sqlite::{Durability, SqliteOptions},
@@ -38,6 +40,7 @@ struct Inner {
     stall: Mutex<Option<Stall>>,
     /// How many wait for a position.
     waiting: watch::Sender<usize>,
+    read_ons: ReadOns,
     /// Where its file lies, or scratch files of it may.
     directory: Option<PathBuf>,
     /// Held by who keeps a scratch copy of it.
@@ -187,13 +190,15 @@ impl Generation {
         steps.push(Write::Run(begin));
         store.write(steps).await?;
         let position = checkpoint::load(store.as_ref()).await?.position;
-        let progress = watch::Sender::new(Progress { generation: number, position, state: State::CatchingUp });
+        let progress =
+            watch::Sender::new(Progress { generation: number, position, state: State::CatchingUp, parked_streams: 0 });
         Ok(Self(Arc::new(Inner {
             number,
             store,
             progress,
             stall: Mutex::new(None),
             waiting: watch::Sender::new(0),
+            read_ons: ReadOns::default(),
             directory,
             scratch: AsyncMutex::new(()),
         })))
@@ -226,6 +231,11 @@ impl Generation {
         &self.0.stall
     }
 
+    /// The parked streams that somebody wants read on.
+    pub(crate) fn read_ons(&self) -> &ReadOns {
+        &self.0.read_ons
+    }
+
     /// Where its file lies, or scratch files of it may; nowhere for one of another kind.
     pub(crate) fn directory(&self) -> Option<&Path> {
         self.0.directory.as_deref()
@@ -241,7 +251,7 @@ impl Generation {
 fn create() -> Vec<String> {
     let tables = all().into_iter().flat_map(|projection| projection.table().create());
     let others = changes::CREATE.into_iter().chain([checkpoint::CREATE]).chain(consumption::CREATE).map(str::to_owned);
-    tables.chain(others).collect()
+    tables.chain(others).chain(parked::create()).collect()
 }
 
 /// All rows of all projections in one canonical form: equal bytes mean equal read models.

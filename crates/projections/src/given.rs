@@ -1,5 +1,6 @@
 //! Stories for tests: events told one after the other, folded in memory or appended to a log.
 
+pub(crate) mod damaged;
 pub(crate) mod doors;
 pub(crate) mod engine;
 pub(crate) mod postgres;
@@ -275,6 +276,13 @@ fn of_table<R: TableRow>(rows: &[&R]) -> String {
 /// Keys in memory, the same in every test.
 #[derive(Default)]
 pub(crate) struct MemoryKeys(Mutex<HashMap<UserId, PersonKey>>);
+
+impl MemoryKeys {
+    /// Another key than the one that the person's words are sealed with.
+    pub(crate) fn replace(&self, person: &str) {
+        self.0.lock().unwrap().insert(person.into(), PersonKey::from_bytes([8; 32]));
+    }
+}
 
 #[async_trait]
 impl KeyStore for MemoryKeys {

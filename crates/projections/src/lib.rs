@@ -3,8 +3,8 @@
 //! In reading order: the database as a port ([`store`]) and its adapter ([`sqlite`]); what a
 //! question to it is ([`query`], [`reader`]); how rows are described and held while events are
 //! applied ([`table`], [`rows`], [`projection`]); the read models, one file each; what brings them
-//! forward ([`runner`], [`checkpoint`], [`changes`], [`generations`]), in one process at a time ([`lease`],
-//! [`ownership`], [`follower`]); and what no log can rebuild ([`side`]).
+//! forward ([`runner`], [`checkpoint`], [`changes`], [`parked`], [`generations`]), in one process at a time
+//! ([`lease`], [`ownership`], [`follower`]); and what no log can rebuild ([`side`]).
 
 pub mod advisors;
 pub mod changes;
@@ -23,9 +23,11 @@ pub mod log_identity;
 pub mod messages;
 pub mod owners;
 pub mod ownership;
+pub mod parked;
 pub mod postgres;
 pub mod projection;
 pub mod query;
+pub mod read_on;
 pub mod reader;
 pub mod refolding;
 pub mod replies;
@@ -46,8 +48,10 @@ pub use follower::Follower;
 pub use generations::{Generation, Generations};
 pub use lease::{Lease, SharedLease};
 pub use ownership::{Duty, Ownership};
+pub use parked::ParkedStream;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use query::Query;
+pub use read_on::{ReadOn, ReadOnError};
 pub use reader::{Progress, Read, Reader, State, Waited};
 pub use runner::{Runner, RunnerError, RunnerLimits, RunnerParts};
 pub use side::{BelongingError, Draft, Drafts, Erasure, Erasures, Keys, Leases, SideStore};

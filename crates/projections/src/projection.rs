@@ -43,5 +43,5 @@ pub fn all() -> [&'static dyn Projection; 8] {
 /// What the tables of this build hold: other words mean that they must be filled anew.
 pub fn layout() -> String {
     let words = all().map(|projection| format!("{}.v{}", projection.table().name, projection.version()));
-    format!("{} consumption.v1", words.join(" "))
+    format!("{} consumption.v1 parked.v1", words.join(" "))
 }

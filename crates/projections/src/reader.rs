@@ -3,9 +3,11 @@
 use crate::{
     Generation, Query, StoreError, checkpoint,
     generations::Stall,
+    read_on::{ReadOn, ReadOnError},
     store::{RowError, Statement},
 };
 use advisor_eventlog::Position;
+use advisor_events::StreamName;
 use serde::{Deserialize, Serialize};
 use std::{sync::PoisonError, time::Duration};
 use tokio::{
@@ -48,6 +50,8 @@ pub struct Progress {
     pub position: Position,
     /// How it fares.
     pub state: State,
+    /// How many streams are parked, as far as this process brings them forward.
+    pub parked_streams: usize,
 }
 
 /// How a wait for a position ended.
@@ -126,6 +130,12 @@ impl Reader {
     pub async fn scrub(&self) -> Result<(), StoreError> {
         let _no_copy = self.generation.scratch().lock().await;
         self.generation.store().scrub().await
+    }
+
+    /// Has a parked stream read on from the event that it is parked at, by this process if it brings the generation
+    /// forward. Waits at most 10 s for what comes of it; the work goes on then.
+    pub async fn read_on(&self, stream: StreamName) -> Result<ReadOn, ReadOnError> {
+        self.generation.read_ons().ask(stream).await
     }
 
     /// Where the read side stands: tells on every commit.

@@ -6,12 +6,15 @@
 //!    changes and checkpoint in one transaction (`batch`, `follow`). While it is written, the next batch is read.
 //! 4. Tell who waits, and ring the bus.
 //!
-//! What fails for a while is tried again from the last checkpoint with a back-off; what would fail again stops the
-//! runner, loudly: no event is ever left out.
+//! What fails for a while is tried again from the last checkpoint with a back-off. An event that could never be
+//! applied parks its stream (`parking`), loudly, until somebody has it read on (`read_on`); what this build does not
+//! know stops the runner: no event is ever left out without a word.
 
 pub(crate) mod batch;
 mod compare;
 pub(crate) mod follow;
+mod parking;
+mod read_on;
 pub(crate) mod retention;
 pub(crate) mod source;
 
@@ -60,6 +63,8 @@ pub struct RunnerLimits {
     pub changes_kept_max: u64,
     /// Longest time that change rows are kept. Default: 7 days.
     pub changes_kept_for: Duration,
+    /// Most streams that are parked: beyond them, something else is wrong, and the runner stops. Default: 1,000.
+    pub parked_streams_max: usize,
 }
 
 impl Default for RunnerLimits {
@@ -70,6 +75,7 @@ impl Default for RunnerLimits {
             rows_cached_max: 20_000,
             changes_kept_max: 1_000_000,
             changes_kept_for: Duration::from_hours(7 * 24),
+            parked_streams_max: 1_000,
         }
     }
 }
@@ -89,7 +95,7 @@ pub enum RunnerError {
     /// The event at the checkpoint is not the one that was applied.
     #[error("the event log's past is not the one that the read models were made from")]
     OtherPast,
-    /// This build does not know the event, or it is damaged.
+    /// This build does not know the event.
     #[error("event {position} of stream {stream} can't be read")]
     Event {
         /// Its position.
@@ -99,6 +105,12 @@ pub enum RunnerError {
         /// Why.
         #[source]
         source: DecodeError,
+    },
+    /// As many streams are parked as may.
+    #[error("more than {most} streams would be parked")]
+    TooManyParked {
+        /// How many may.
+        most: usize,
     },
     /// The log can't be read.
     #[error("the event log can't be read")]
@@ -134,6 +146,7 @@ impl RunnerError {
             | Self::AheadOfLog
             | Self::OtherPast
             | Self::Event { .. }
+            | Self::TooManyParked { .. }
             | Self::Decoding(_) => false,
         }
     }

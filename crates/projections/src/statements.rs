@@ -1,8 +1,8 @@
 //! The registry of every text of SQL that this crate sends, so that one test can prepare them all on an engine.
 
 use crate::{
-    advisors, changes, consumption, conversations, deletions, departures, messages, owners, projection::all, replies,
-    side, store::Statement, users,
+    advisors, changes, consumption, conversations, deletions, departures, messages, owners, parked, projection::all,
+    replies, side, store::Statement, users,
 };
 
 /// Every text, each once, in no order that means anything.
@@ -25,6 +25,7 @@ fn examples() -> Vec<Statement> {
         deletions::statements(),
         departures::statements(),
         changes::statements(),
+        parked::statements(),
         side::statements(),
     ];
     let queries = queries.into_iter().flatten().chain(consumption::statements());
@@ -41,7 +42,7 @@ pub fn all_tables() -> Vec<String> {
         .chain(consumption::CREATE)
         .chain(side::CREATE)
         .map(str::to_owned);
-    tables.chain(others).collect()
+    tables.chain(others).chain(parked::create()).collect()
 }
 
 #[cfg(test)]

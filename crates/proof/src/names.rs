@@ -82,8 +82,10 @@ named! {
         EventDoubled = "event_doubled",
         /// That event is applied after the one that follows it.
         EventsSwapped = "events_swapped",
-        /// An event that can't be read is left out.
+        /// An event that can't be applied is left out without a word.
         UnreadableSkipped = "unreadable_skipped",
+        /// The later events of a parked stream are applied.
+        ParkedApplied = "parked_applied",
         /// A live query that moves leaves out a change now and then.
         ChangesLeftOut = "changes_left_out",
         /// The bus loses messages, and nobody looks by themselves.

@@ -279,6 +279,7 @@ fn runner(settings: &Settings) -> Result<RunnerLimits, SettingsError> {
         rows_cached_max: count(settings, "projection_rows_cached_max")?,
         changes_kept_max: settings.number("changes_kept_max")?,
         changes_kept_for: time(settings, "changes_kept_ms")?,
+        parked_streams_max: count(settings, "parked_streams_max")?,
     })
 }
 

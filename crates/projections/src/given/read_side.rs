@@ -81,7 +81,12 @@ impl ReadSide {
     }
 
     pub(crate) async fn run(&self) -> Running {
-        let runner = Runner::open(self.parts()).await.unwrap();
+        self.run_over(Arc::clone(&self.log) as _).await
+    }
+
+    /// Runs over another log, in front of this one.
+    pub(crate) async fn run_over(&self, log: Arc<dyn EventLog>) -> Running {
+        let runner = Runner::open(RunnerParts { log, ..self.parts() }).await.unwrap();
         let shutdown = CancellationToken::new();
         let task = TaskTracker::new().spawn(runner.run(shutdown.clone()));
         Running { task, shutdown }

@@ -1,16 +1,19 @@
 //! One subscription's life: batch after batch, each committed with its checkpoint, then told.
 
 use super::{
-    RunnerError, RunnerParts, batch,
-    batch::Told,
+    RunnerError, RunnerParts,
+    batch::{self, Fold, Told},
     compare::compare,
+    parking::Parking,
     retention::Retention,
-    source::{Batch, Limits, Source},
+    source::{Batch, Limits, Ready, Source},
 };
 use crate::{
     StoreError, changes,
     checkpoint::{self, Checkpoint},
     consumption::{self, Consumption},
+    projection,
+    read_on::Asked,
     reader::State,
     rows::Rows,
     store::{Store, Value, Write},
@@ -28,13 +31,16 @@ use tokio_util::sync::CancellationToken;
 pub const CHANGES_IN_MESSAGE_MAX: usize = 500;
 
 pub(super) struct Follow<'a> {
-    parts: &'a RunnerParts,
-    checkpoint: Checkpoint,
+    pub(super) parts: &'a RunnerParts,
+    pub(super) checkpoint: Checkpoint,
     consumption: Consumption,
     source: Source,
     rows: Rows,
+    pub(super) parking: Parking,
     retention: Retention,
     writing: Option<Writing>,
+    /// Somebody wants a parked stream read on.
+    asked: Option<Asked>,
 }
 
 /// A batch that is being written.
@@ -62,8 +68,10 @@ impl<'a> Follow<'a> {
             parts,
             source: Source::new(subscription, Arc::clone(&parts.keys), limits),
             rows: Rows::default(),
+            parking: Parking::load(store, parts.limits.parked_streams_max, Arc::clone(&parts.clock)).await?,
             retention: Retention::load(&parts.limits, store).await?,
             writing: None,
+            asked: None,
             consumption: consumption::load(store).await?,
             checkpoint,
         };
@@ -78,11 +86,15 @@ impl<'a> Follow<'a> {
                 biased;
                 () = shutdown.cancelled() => return self.end().await,
                 written = written(&mut self.writing) => self.settle(written).await?,
+                asked = self.parts.generation.read_ons().next(), if self.asked.is_none() => self.asked = Some(asked),
                 filled = self.source.fill(), if self.source.has_room() => filled?,
             }
-            if self.writing.is_none()
-                && let Some(batch) = self.source.take()
-            {
+            if self.writing.is_some() {
+                continue;
+            }
+            if let Some(asked) = self.asked.take() {
+                self.read_on(asked).await?;
+            } else if let Some(batch) = self.source.take() {
                 self.write(batch).await?;
             }
         }
@@ -97,14 +109,14 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
-    async fn write(&mut self, batch: Batch) -> Result<(), RunnerError> {
+    async fn write(&mut self, mut batch: Batch) -> Result<(), RunnerError> {
         let store = Arc::clone(self.parts.generation.store());
         let mut to = self.checkpoint.clone();
         if let Some(last) = batch.events.last() {
-            to.position = last.fact.position;
+            to.position = last.position();
             to.event_id = Some(last.id);
         }
-        let (mut steps, told) = batch::apply(&batch.events, &mut self.rows, store.as_ref()).await?;
+        let (mut steps, told) = self.apply(&mut batch.events).await?;
         let mut changes = Vec::new();
         if self.checkpoint.changes_after.is_some() {
             let now = self.parts.clock.now();
@@ -117,7 +129,7 @@ impl<'a> Follow<'a> {
         } else if batch.is_caught_up {
             to.changes_after = Some(to.position);
         }
-        let consumed = batch.events.iter().map(|event| (event.fact.position, event.id));
+        let consumed = batch.events.iter().map(|event| (event.position(), event.id));
         let (consumption, consuming) = consumption::advance(self.consumption, consumed);
         steps.extend(consuming);
         steps.insert(0, checkpoint::advance(&self.checkpoint, &to));
@@ -126,7 +138,14 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
-    fn change_rows(&mut self, told: &Told, position: Position, now: Timestamp) -> Option<Write> {
+    /// What events make of the rows, to be written and to be told.
+    pub(super) async fn apply(&mut self, events: &mut [Ready]) -> Result<(Vec<Write>, Told), RunnerError> {
+        let store = Arc::clone(self.parts.generation.store());
+        let (rows, parking) = (&mut self.rows, &mut self.parking);
+        batch::apply(events, Fold { projections: &projection::all(), rows, parking, store: store.as_ref() }).await
+    }
+
+    pub(super) fn change_rows(&mut self, told: &Told, position: Position, now: Timestamp) -> Option<Write> {
         if told.is_empty() {
             return None;
         }
@@ -143,9 +162,7 @@ impl<'a> Follow<'a> {
     async fn settle(&mut self, written: (Writing, Result<(), StoreError>)) -> Result<(), RunnerError> {
         let (writing, result) = written;
         result.map_err(retried)?;
-        for table in self.rows.tables() {
-            table.committed(self.parts.limits.rows_cached_max);
-        }
+        self.committed();
         let from = std::mem::replace(&mut self.checkpoint, writing.to);
         self.consumption = writing.consumption;
         self.tell(writing.is_caught_up.then_some(State::Live));
@@ -155,9 +172,16 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
-    fn tell(&self, state: Option<State>) {
+    pub(super) fn committed(&mut self) {
+        for table in self.rows.tables() {
+            table.committed(self.parts.limits.rows_cached_max);
+        }
+    }
+
+    pub(super) fn tell(&self, state: Option<State>) {
         self.parts.generation.progress().send_modify(|progress| {
             progress.position = self.checkpoint.position;
+            progress.parked_streams = self.parking.len();
             if let Some(state) = state {
                 progress.state = state;
             }
@@ -165,7 +189,7 @@ impl<'a> Follow<'a> {
     }
 
     /// Holds the subscription by `&mut`, since it can be sent to another thread and not be shared with one.
-    async fn ring(&mut self, from: Position, changes: Vec<Change>) {
+    pub(super) async fn ring(&mut self, from: Position, changes: Vec<Change>) {
         let to = self.checkpoint.position;
         // A part of many follows on nothing: whoever heard only some of them would not know it otherwise.
         let from = if changes.len() > CHANGES_IN_MESSAGE_MAX { to } else { from };
@@ -192,7 +216,7 @@ impl<'a> Follow<'a> {
 }
 
 /// Rows and checkpoint, all or nothing; unless a fault is planted that tears them apart.
-async fn commit(store: Arc<dyn Store>, mut steps: Vec<Write>) -> Result<(), StoreError> {
+pub(super) async fn commit(store: Arc<dyn Store>, mut steps: Vec<Write>) -> Result<(), StoreError> {
     reached(Point::BeforeCheckpoint);
     let torn = [Mutant::CheckpointBeforeRows, Mutant::CheckpointAfterRows].into_iter().find(|torn| is_planted(*torn));
     if let Some(torn) = torn {
@@ -220,13 +244,13 @@ async fn written(writing: &mut Option<Writing>) -> (Writing, Result<(), StoreErr
 
 /// A commit whose answer came too late may have moved the checkpoint: it is read again, and with it whether we are
 /// still the owner.
-fn retried(error: StoreError) -> StoreError {
+pub(super) fn retried(error: StoreError) -> StoreError {
     match error {
         StoreError::Superseded => StoreError::Unavailable("the checkpoint has moved".to_owned()),
         StoreError::Unavailable(_) | StoreError::Broken(_) => error,
     }
 }
 
-fn change((projection, Concern { feed, key, .. }): (&'static str, Concern)) -> Change {
+pub(super) fn change((projection, Concern { feed, key, .. }): (&'static str, Concern)) -> Change {
     Change { feed, projection: projection.to_owned(), key }
 }

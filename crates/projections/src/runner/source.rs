@@ -1,9 +1,9 @@
 //! Where batches come from: events are taken as they come, decoded, and their personal fields opened.
 
 use super::RunnerError;
-use crate::projection::Fact;
-use advisor_eventlog::{Recorded, Subscription, SubscriptionEvent};
-use advisor_events::{Event, KeyStore, PersonKey, SealContext, UserId};
+use crate::{parked::Poison, projection::Fact};
+use advisor_eventlog::{Position, Recorded, Subscription, SubscriptionEvent};
+use advisor_events::{DecodeError, Event, KeyStore, Opened, PersonKey, SealContext, StreamName, UserId};
 use advisor_proof::{Mutant, is_planted, position};
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use std::{collections::HashMap, sync::Arc};
@@ -40,11 +40,49 @@ enum CaughtUp {
     Told,
 }
 
-/// An event that can be applied.
+/// An event that has been read.
 #[derive(Clone, Debug)]
 pub(super) struct Ready {
-    pub(super) fact: Fact,
     pub(super) id: Uuid,
+    pub(super) event: Result<Fact, Unread>,
+}
+
+/// The place of an event that can't be applied, and why it can't.
+#[derive(Clone, Debug)]
+pub(super) struct Unread {
+    stream: StreamName,
+    revision: u64,
+    position: Position,
+    pub(super) poison: Poison,
+}
+
+impl Ready {
+    pub(super) fn stream(&self) -> &StreamName {
+        match &self.event {
+            Ok(fact) => &fact.stream,
+            Err(unread) => &unread.stream,
+        }
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        match &self.event {
+            Ok(fact) => fact.revision,
+            Err(unread) => unread.revision,
+        }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        match &self.event {
+            Ok(fact) => fact.position,
+            Err(unread) => unread.position,
+        }
+    }
+
+    /// Takes back that it can be applied.
+    pub(super) fn spoil(&mut self, poison: Poison) {
+        let (stream, revision, position) = (self.stream().clone(), self.revision(), self.position());
+        self.event = Err(Unread { stream, revision, position, poison });
+    }
 }
 
 /// What is applied together.
@@ -137,7 +175,7 @@ impl Source {
 /// What goes wrong with one event, in a build that is made to err.
 fn misread(events: &mut Vec<Ready>) {
     let Some(place) = position() else { return };
-    let Some(index) = events.iter().position(|event| event.fact.position.0 == place) else { return };
+    let Some(index) = events.iter().position(|event| event.position().0 == place) else { return };
     if is_planted(Mutant::EventDropped) {
         events.remove(index);
     } else if is_planted(Mutant::EventDoubled) {
@@ -157,7 +195,8 @@ struct Decoded {
     subject: Option<UserId>,
 }
 
-async fn prepare(events: Vec<Arc<Recorded>>, keys: Arc<dyn KeyStore>) -> Result<Vec<Ready>, RunnerError> {
+/// Decodes events and opens persons' words.
+pub(super) async fn prepare(events: Vec<Arc<Recorded>>, keys: Arc<dyn KeyStore>) -> Result<Vec<Ready>, RunnerError> {
     if events.len() <= DECODED_HERE_MAX {
         let decoded = decode(&events)?;
         let keys = keys_of(&decoded, keys.as_ref()).await?;
@@ -169,25 +208,33 @@ async fn prepare(events: Vec<Arc<Recorded>>, keys: Arc<dyn KeyStore>) -> Result<
 }
 
 fn decode(events: &[Arc<Recorded>]) -> Result<Vec<Decoded>, RunnerError> {
-    let decoded = events.iter().map(|event| decode_one(event));
-    decoded.filter(|decoded| decoded.is_ok() || !is_planted(Mutant::UnreadableSkipped)).collect()
+    events.iter().map(|event| decode_one(event)).collect()
 }
 
+/// What this build does not know is an error: it waits for the build that does. What is damaged is not: it would be
+/// for any.
 fn decode_one(recorded: &Recorded) -> Result<Decoded, RunnerError> {
-    let decoded = Event::decode(&recorded.type_name, &recorded.data, &recorded.metadata);
-    let (event, metadata) = decoded.map_err(|source| RunnerError::Event {
-        position: recorded.position.0,
-        stream: recorded.stream.to_string(),
-        source,
-    })?;
+    let Recorded { stream, revision, position, id, .. } = recorded;
+    let unread = |poison| {
+        let unread = Unread { stream: stream.clone(), revision: *revision, position: *position, poison };
+        Decoded { ready: Ready { id: *id, event: Err(unread) }, subject: None }
+    };
+    let (event, metadata) = match Event::decode(&recorded.type_name, &recorded.data, &recorded.metadata) {
+        Ok(decoded) => decoded,
+        Err(DecodeError::Checksum) => return Ok(unread(Poison::Checksum)),
+        Err(DecodeError::Shape(_)) => return Ok(unread(Poison::Shape)),
+        Err(source @ DecodeError::UnknownType(_)) => {
+            return Err(RunnerError::Event { position: position.0, stream: stream.to_string(), source });
+        }
+    };
     let fact = Fact {
-        stream: recorded.stream.clone(),
-        revision: recorded.revision,
-        position: recorded.position,
+        stream: stream.clone(),
+        revision: *revision,
+        position: *position,
         recorded_at: metadata.recorded_at,
         event,
     };
-    Ok(Decoded { ready: Ready { fact, id: recorded.id }, subject: metadata.subject })
+    Ok(Decoded { ready: Ready { id: *id, event: Ok(fact) }, subject: metadata.subject })
 }
 
 /// The keys of all persons in the batch; who has none has been erased.
@@ -204,7 +251,12 @@ async fn keys_of(events: &[Decoded], keys: &dyn KeyStore) -> Result<HashMap<User
 fn open(events: Vec<Decoded>, keys: &HashMap<UserId, PersonKey>) -> Vec<Ready> {
     let open = |Decoded { mut ready, subject }: Decoded| {
         let key = subject.as_ref().and_then(|person| keys.get(person));
-        ready.fact.event.open(key, SealContext { stream: &ready.fact.stream, event_id: ready.id });
+        if let Ok(fact) = &mut ready.event {
+            let context = SealContext { stream: &fact.stream, event_id: ready.id };
+            if fact.event.open(key, context) == Opened::Damaged {
+                ready.spoil(Poison::Seal);
+            }
+        }
         ready
     };
     events.into_iter().map(open).collect()

@@ -368,7 +368,7 @@ fn limits(batch_events_max: usize) -> RunnerLimits {
 }
 
 /// One step of a story in which anything may follow anything.
-fn random_step(story: Story, (kind, place, first, second): (u8, u8, u8, u8)) -> Story {
+pub(super) fn random_step(story: Story, (kind, place, first, second): (u8, u8, u8, u8)) -> Story {
     // Conversations belong to one person each, messages and replies to one conversation each.
     let (conversation, user) = (format!("c{place}"), format!("u{}", place % 2));
     let at = (conversation.as_str(), user.as_str());
