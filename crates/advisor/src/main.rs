@@ -15,6 +15,7 @@ mod migrate;
 mod openapi;
 mod output;
 mod serve;
+mod streams;
 mod system_clock;
 mod token;
 mod users;
@@ -46,6 +47,9 @@ enum Command {
     /// Look at the events of a running server.
     #[command(subcommand)]
     Events(events::Events),
+    /// Look after the parked streams of a running server.
+    #[command(subcommand)]
+    Streams(streams::Streams),
     /// Look after the people of a running server.
     #[command(subcommand)]
     Users(users::Users),
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Events(command) => events::run(&command),
+        Command::Streams(command) => streams::run(&command),
         Command::Users(command) => users::run(&command),
         Command::Verify(args) => verify::run(&args),
         Command::Log(command) => log_copy::run(&command),

@@ -135,6 +135,7 @@ async fn serve(config: &Config) -> Result<()> {
     let running = Running::new(stores);
     let duty = read_side::start(config, parts, &running);
     running.listeners.spawn(measure::keep_up(measurements.clone(), running.stopping.clone()));
+    running.listeners.spawn(measure::show_parked(reader.clone(), running.stopping.clone()));
 
     // What clients see.
     let models = Arc::new(workers::models(config)?);

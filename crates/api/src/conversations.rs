@@ -15,19 +15,19 @@ use crate::{
     live::{self, LiveQuery},
     problem::{Code, Problem},
     quotas,
-    reading::{MinPosition, shown, tagged, unread},
+    reading::{MinPosition, marked, shown, tagged, unread},
     rules::{Rules, TITLE_CHARS_MAX},
 };
 use advisor_commands::{ConversationCommand, Outcome};
 use advisor_eventlog::Position;
 use advisor_events::{
-    AdvisorId, ConversationId, UserId,
+    AdvisorId, ConversationId, StreamName, UserId,
     conversation::{ConversationEvent, Started as StartedEvent},
 };
 use advisor_projections::{
     Query, Read, advisors as advisor_rows,
     conversations::{self as stored, ConversationRow},
-    messages as message_rows, replies as reply_rows,
+    messages as message_rows, parked, replies as reply_rows,
 };
 use axum::{extract::State, response::Response};
 use http::{HeaderMap, StatusCode};
@@ -156,7 +156,14 @@ async fn list_conversations(
         ("id" = String, Path),
         ("min_position" = Option<u64>, Query, description = "Wait for this position, at most 2 s.")
     ),
-    responses((status = OK, body = ConversationView), (status = NOT_FOUND, description = "`CONVERSATION_NOT_FOUND`"))
+    responses(
+        (
+            status = OK,
+            body = ConversationView,
+            headers(("x-parked" = Option<String>, description = "`true`: an event can't be applied, and this is how the conversation was before it."))
+        ),
+        (status = NOT_FOUND, description = "`CONVERSATION_NOT_FOUND`")
+    )
 )]
 async fn get_conversation(
     viewer: Viewer,
@@ -168,10 +175,12 @@ async fn get_conversation(
     if negotiate(&headers, live::OFFERED)? == live::EVENT_STREAM {
         return live::stream(&api, Some(&viewer), LiveQuery::Conversation(ConversationId(id)), &headers).await;
     }
-    let Read { position, value, .. } = api.read(whole(viewer.user_id(), &ConversationId(id))).await?;
+    let id = ConversationId(id);
+    let query = whole(viewer.user_id(), &id).zip(parked::find(&StreamName::conversation(&id)));
+    let Read { position, value: (value, parked), .. } = api.read(query).await?;
     let (mut conversation, changed_at) = value.ok_or_else(Problem::conversation_not_found)?;
     fill_drafts(&api, &mut conversation).await?;
-    Ok(tagged(shown(position, conversation), changed_at))
+    Ok(marked(tagged(shown(position, conversation), changed_at), parked.as_ref()))
 }
 
 /// Starts a conversation.

@@ -21,6 +21,7 @@ pub mod measure;
 mod mentions;
 mod messages;
 mod openapi;
+mod parked;
 pub mod problem;
 mod quotas;
 mod reading;
@@ -156,11 +157,11 @@ pub fn front(api: &Api) -> accept::Front {
     accept::Front::shedding(router(api), Shed::new(&api.traffic, &api.settings.allowed_origins))
 }
 
-/// The operators' listener: health, metrics, the log's events, erasing people, verifying.
+/// The operators' listener: health, metrics, the log's events, erasing people, verifying, parked streams.
 pub fn admin_router(api: &Api, measurements: Measurements, access: LogAccess) -> Router {
     let verifier = Verifier { api: api.clone(), keys: Arc::clone(&access.keys) };
     let described = OpenApiRouter::new()
-        .merge(health::router().merge(users::router()).with_state(api.clone()))
+        .merge(health::router().merge(users::router()).merge(parked::router()).with_state(api.clone()))
         .merge(health::metrics_router().with_state(measurements))
         .merge(events::router().with_state(access))
         .merge(verification::router().with_state(verifier));

@@ -1,6 +1,7 @@
 //! Where the program's own measurements are collected and shown.
 
 use crate::layers::REQUEST_DURATION;
+use advisor_projections::Reader;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +10,8 @@ pub use metrics_exporter_prometheus::PrometheusHandle as Measurements;
 
 /// Upper bounds of the histograms of durations, in seconds.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+const PARKED_STREAMS: &str = "advisor_parked_streams";
 
 /// How often what was measured is summed up, whether somebody asks for it or not: every measurement is kept until
 /// then.
@@ -23,6 +26,7 @@ pub fn install() -> Result<Measurements, BuildError> {
         metrics::Unit::Seconds,
         "Time from a request's headers to its answer's."
     );
+    metrics::describe_gauge!(PARKED_STREAMS, "Streams that are parked, since an event of theirs can't be applied.");
     Ok(handle)
 }
 
@@ -32,6 +36,22 @@ pub async fn keep_up(measurements: Measurements, shutdown: CancellationToken) {
     while shutdown.run_until_cancelled(sums.tick()).await.is_some() {
         measurements.run_upkeep();
     }
+}
+
+/// Shows how many streams are parked, until `shutdown`.
+pub async fn show_parked(reader: Reader, shutdown: CancellationToken) {
+    let mut progress = reader.progress();
+    let shown = async {
+        loop {
+            let parked = progress.borrow_and_update().parked_streams;
+            metrics::gauge!(PARKED_STREAMS).set(u32::try_from(parked).unwrap_or(u32::MAX));
+            let moved = progress.wait_for(|progress| progress.parked_streams != parked).await;
+            if moved.is_err() {
+                return;
+            }
+        }
+    };
+    shutdown.run_until_cancelled(shown).await;
 }
 
 #[cfg(test)]

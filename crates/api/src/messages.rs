@@ -16,15 +16,15 @@ use crate::{
     extract::{CursorKey, PageLimit, Path, Query as QueryString, RequestBody, negotiate},
     live::{self, LiveQuery},
     problem::{Code, Problem},
-    reading::{MinPosition, shown},
+    reading::{MinPosition, marked, shown},
     rules::{EDITED_CHARS_MAX, Rules},
 };
 use advisor_commands::{ConversationCommand, Outcome};
-use advisor_events::{ConversationId, MessageId, ReplyId, UserId, conversation::ConversationEvent};
+use advisor_events::{ConversationId, MessageId, ReplyId, StreamName, UserId, conversation::ConversationEvent};
 use advisor_projections::{
     Query, advisors as advisor_rows, changes, conversations as conversation_rows, departures,
     messages::{self as stored, MessageRow},
-    replies as reply_rows,
+    parked, replies as reply_rows,
 };
 use axum::{
     extract::{FromRequestParts, State},
@@ -157,7 +157,11 @@ pub(crate) fn page_view(
         ("min_position" = Option<u64>, Query, description = "Wait for this position, at most 2 s.")
     ),
     responses(
-        (status = OK, body = PageView),
+        (
+            status = OK,
+            body = PageView,
+            headers(("x-parked" = Option<String>, description = "`true`: an event can't be applied, and this is how the conversation was before it."))
+        ),
         (status = BAD_REQUEST, description = "`INVALID_CURSOR`, `INVALID_LIMIT`"),
         (status = NOT_FOUND, description = "`CONVERSATION_NOT_FOUND`")
     )
@@ -182,8 +186,10 @@ async fn list_messages(
         None => None,
     };
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-    let read = api.read(page(user_id, &asked.id, Page { before, limit }, key)).await?;
-    Ok(shown(read.position, read.value.ok_or_else(Problem::conversation_not_found)?))
+    let query = page(user_id, &asked.id, Page { before, limit }, key);
+    let read = api.read(query.zip(parked::find(&StreamName::conversation(&asked.id)))).await?;
+    let (page, parked) = read.value;
+    Ok(marked(shown(read.position, page.ok_or_else(Problem::conversation_not_found)?), parked.as_ref()))
 }
 
 /// Replaces the text of one of the caller's own messages.

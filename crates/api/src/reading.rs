@@ -6,7 +6,7 @@ use crate::{
     problem::{Code, Problem},
 };
 use advisor_eventlog::Position;
-use advisor_projections::{Query, Read, StoreError, Waited};
+use advisor_projections::{ParkedStream, Query, Read, StoreError, Waited};
 use advisor_proof::{Mutant, is_planted};
 use axum::{
     Json,
@@ -18,6 +18,8 @@ use serde::Serialize;
 
 /// How far the read side was when it answered.
 pub(crate) const X_POSITION: HeaderName = HeaderName::from_static("x-position");
+/// Says `true` where what is shown is older than that: an event of it can't be applied, and later ones wait.
+const X_PARKED: HeaderName = HeaderName::from_static("x-parked");
 
 /// Asked for by every query: the read side has reached the query's `min_position`.
 /// It comes after who asks, so that nobody is told anything who is not signed in.
@@ -102,6 +104,14 @@ pub(crate) fn shown(position: Position, data: impl Serialize) -> Response {
 pub(crate) fn tagged(mut response: Response, changed_at: Position) -> Response {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{changed_at}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// The same, saying so where the stream of what is shown is parked.
+pub(crate) fn marked(mut response: Response, parked: Option<&ParkedStream>) -> Response {
+    if parked.is_some() {
+        response.headers_mut().insert(X_PARKED, HeaderValue::from_static("true"));
     }
     response
 }

@@ -2,7 +2,7 @@
 
 use advisor_api::{Check, CheckFailed};
 use advisor_eventlog::EventLog;
-use advisor_projections::{Duty, Reader, State};
+use advisor_projections::{Duty, Reader, State, parked};
 use advisor_workers::{model::breaker::Standing, tiers::Models};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -14,8 +14,11 @@ pub(super) fn all(
     reader: &Reader,
     works: Option<(&watch::Receiver<Duty>, &Arc<Models>)>,
 ) -> Arc<[Arc<dyn Check>]> {
-    let mut checks: Vec<Arc<dyn Check>> =
-        vec![Arc::new(EventLogAnswers(Arc::clone(log))), Arc::new(ReadSideFollows(reader.clone()))];
+    let mut checks: Vec<Arc<dyn Check>> = vec![
+        Arc::new(EventLogAnswers(Arc::clone(log))),
+        Arc::new(ReadSideFollows(reader.clone())),
+        Arc::new(NothingIsParked(reader.clone())),
+    ];
     if let Some((duty, models)) = works {
         checks.push(Arc::new(TakesItsTurn(duty.clone())));
         checks.push(Arc::new(ModelProviderStands(Arc::clone(models))));
@@ -71,6 +74,28 @@ impl Check for TakesItsTurn {
             Duty::StandingBy => Ok("stands by: another process brings the read models forward".to_owned()),
             Duty::Stopped(reason) => Err(CheckFailed(format!("leaves the read models to others: {reason}"))),
         }
+    }
+}
+
+/// Only told: all other streams go on.
+struct NothingIsParked(Reader);
+
+#[async_trait]
+impl Check for NothingIsParked {
+    fn name(&self) -> &'static str {
+        "parked streams"
+    }
+
+    async fn look(&self) -> Result<String, CheckFailed> {
+        let parked = self.0.run(parked::all()).await.map_err(|error| CheckFailed(error.to_string()))?.value;
+        Ok(match parked.first() {
+            None => "none".to_owned(),
+            Some(first) => format!(
+                "{}: an event of theirs can't be applied, the first at {}; `advisor streams parked` lists them",
+                parked.len(),
+                first.position
+            ),
+        })
     }
 }
 

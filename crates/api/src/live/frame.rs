@@ -47,6 +47,9 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) id: Option<&'a SubscriptionId>,
     pub(crate) query: &'a str,
     pub(crate) position: u64,
+    /// It is older than the position: an event of it can't be applied, and later ones wait.
+    #[serde(rename = "parked", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_parked: bool,
     pub(crate) data: &'a RawValue,
 }
 
@@ -239,8 +242,9 @@ mod tests {
     fn on_a_socket_the_same_event_is_a_message_with_its_type() {
         let (id, data) = (id(), serde_json::from_str::<Box<RawValue>>("{\"a\": 1.50}").unwrap());
         let mut frames = Frames::new(Wire::Socket);
+        let subscription = SubscriptionId::Text("s1".to_owned());
         let snapshot =
-            Snapshot { id: Some(&SubscriptionId::Text("s1".to_owned())), query: "/api/me", position: 9, data: &data };
+            Snapshot { id: Some(&subscription), query: "/api/me", position: 9, is_parked: false, data: &data };
         frames.event("snapshot", Some(&id), &snapshot).unwrap();
         assert_eq!(
             text(frames),

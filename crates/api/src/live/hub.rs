@@ -106,9 +106,21 @@ impl Hub {
         let (from, to) = (Position(changes.from), Position(changes.to));
         if changes.generation != reached.generation || from > reached.position {
             self.catch_up().await;
-        } else if to > reached.position {
-            let feeds: HashSet<&str> = changes.changes.iter().map(|change| change.feed.as_str()).collect();
+            return;
+        }
+        let feeds: HashSet<&str> = changes.changes.iter().map(|change| change.feed.as_str()).collect();
+        if to > reached.position {
             self.tell(&feeds, to);
+        } else if from == reached.position {
+            self.tell_after(&feeds, to);
+        }
+    }
+
+    /// A stream was read on: what changed stands after where everybody may have been told everything already.
+    fn tell_after(&self, moved: &HashSet<&str>, told: Position) {
+        let feeds = lock(&self.feeds);
+        for feed in moved.iter().filter_map(|feed| feeds.get(*feed)) {
+            feed.send_replace(Position(told.0 + 1));
         }
     }
 

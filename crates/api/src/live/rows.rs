@@ -9,13 +9,14 @@ use crate::{
     conversations::{LIST_MAX, MESSAGES_MAX},
 };
 use advisor_eventlog::Position;
-use advisor_events::{AdvisorId, ConversationId, UserId, advisor::Status};
+use advisor_events::{AdvisorId, ConversationId, StreamName, UserId, advisor::Status};
 use advisor_projections::{
-    Changed, Query,
+    Changed, ParkedStream, Query,
     advisors::{self, AdvisorRow},
     changes,
     conversations::{self, ConversationItem, ConversationRow},
     messages::{self, MessagePage, MessageRow},
+    parked,
     replies::{self, ReplyRow},
     users::{self, UserRow},
 };
@@ -40,6 +41,7 @@ pub(crate) struct ConversationShown {
     pub(crate) page: MessagePage,
     pub(crate) replies: Vec<ReplyRow>,
     pub(crate) advisors: Vec<AdvisorRow>,
+    pub(crate) parked: Option<ParkedStream>,
 }
 
 /// The newest page of a conversation's messages.
@@ -49,6 +51,7 @@ pub(crate) struct MessagesShown {
     pub(crate) conversation_id: ConversationId,
     pub(crate) page: MessagePage,
     pub(crate) advisors: Vec<AdvisorRow>,
+    pub(crate) parked: Option<ParkedStream>,
 }
 
 /// Rows that changed in the sets that are a query's own. Advisors and the viewer are in [`Common`].
@@ -85,16 +88,18 @@ pub(crate) fn shown(query: &LiveQuery, viewer: Option<&UserId>) -> Query<Option<
             .zip(messages::newest(viewer, id, MESSAGES_MAX))
             .zip(replies::of_conversation(viewer, id))
             .zip(advisors::of_conversation(viewer, id))
-            .map(|(((row, page), replies), advisors)| {
+            .zip(parked::find(&StreamName::conversation(id)))
+            .map(|((((row, page), replies), advisors), parked)| {
                 let row = row?;
-                Some(Shown::Conversation(Box::new(ConversationShown { row, page, replies, advisors })))
+                Some(Shown::Conversation(Box::new(ConversationShown { row, page, replies, advisors, parked })))
             }),
         (LiveQuery::Messages { conversation_id: id, limit }, Some(viewer)) => conversations::by_id(viewer, id)
             .zip(messages::newest(viewer, id, u32::try_from(*limit).unwrap_or(u32::MAX)))
             .zip(advisors::of_conversation(viewer, id))
-            .map(|((row, page), advisors)| {
+            .zip(parked::find(&StreamName::conversation(id)))
+            .map(|(((row, page), advisors), parked)| {
                 let ConversationRow { id: conversation_id, user_id, .. } = row?;
-                Some(Shown::Messages(MessagesShown { user_id, conversation_id, page, advisors }))
+                Some(Shown::Messages(MessagesShown { user_id, conversation_id, page, advisors, parked }))
             }),
         (LiveQuery::Me | LiveQuery::Conversations | LiveQuery::Conversation(_) | LiveQuery::Messages { .. }, None) => {
             Query::of(None)
@@ -142,6 +147,15 @@ impl Shown {
             }
             Self::Conversation(shown) => messages_window(MESSAGES_MAX as usize, &shown.page),
             Self::Messages(shown) => messages_window(query.limit(), &shown.page),
+        }
+    }
+
+    /// Whether an event of it can't be applied, and later ones wait.
+    pub(crate) fn is_parked(&self) -> bool {
+        match self {
+            Self::Me(_) | Self::Advisors(_) | Self::Advisor(_) | Self::Conversations(_) => false,
+            Self::Conversation(shown) => shown.parked.is_some(),
+            Self::Messages(shown) => shown.parked.is_some(),
         }
     }
 

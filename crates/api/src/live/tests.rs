@@ -11,7 +11,7 @@ mod sockets;
 mod watcher;
 mod world;
 
-use crate::test_api::TestApi;
+use crate::{parked::tests::park, test_api::TestApi};
 use advisor_events::advisor::{Status, Visibility};
 use http::{Request, StatusCode, header};
 use serde_json::{Value, json};
@@ -38,6 +38,20 @@ async fn a_query_is_shown_first_and_then_each_change_of_it() {
     let sets: Vec<(&str, &str, &str)> = changes(&change.data);
     assert_eq!(sets, [("conversation", "upsert", id.as_str()), ("messages", "upsert", message_id.as_str())]);
     watcher.agree(&test, "ana").await;
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_parked_conversation_says_so() {
+    let test = TestApi::start().await;
+    let (parked, whole) = (conversation(&test, "ana").await, conversation(&test, "ana").await);
+    park(&test, &parked).await;
+
+    for (id, says) in [(&parked, json!(true)), (&whole, Value::Null)] {
+        for query in [format!("/api/conversations/{id}"), format!("/api/conversations/{id}/messages")] {
+            let snapshot = Watcher::of(&test, "ana", &[&query]).await.next().await.unwrap();
+            assert_eq!(snapshot.data["parked"], says, "{query}");
+        }
+    }
 }
 
 #[tokio::test]

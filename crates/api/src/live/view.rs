@@ -23,6 +23,13 @@ pub(crate) struct Views {
     cursor_key: CursorKey,
 }
 
+/// A query's own JSON.
+pub(crate) struct Rendered {
+    pub(crate) data: Arc<RawValue>,
+    /// Whether it is older than the read side, since its stream is parked.
+    pub(crate) is_parked: bool,
+}
+
 impl Views {
     /// With the drafts of running replies, and what signs cursors.
     pub(crate) fn new(drafts: Drafts, cursor_key: CursorKey) -> Self {
@@ -34,8 +41,14 @@ impl Views {
         &self.drafts
     }
 
+    /// A query as it is sent.
+    pub(crate) async fn rendered(&self, shown: Shown, onlooker: &Onlooker) -> Result<Rendered, Fault> {
+        let is_parked = shown.is_parked();
+        Ok(Rendered { data: self.json(shown, onlooker).await?, is_parked })
+    }
+
     /// The answer of the query's own route.
-    pub(crate) async fn json(&self, shown: Shown, onlooker: &Onlooker) -> Result<Arc<RawValue>, Fault> {
+    async fn json(&self, shown: Shown, onlooker: &Onlooker) -> Result<Arc<RawValue>, Fault> {
         match shown {
             Shown::Me(row) => json(&me::view(row, onlooker.roles)),
             Shown::Advisors(rows) => json(&rows.iter().map(AdvisorCard::from).collect::<Vec<_>>()),

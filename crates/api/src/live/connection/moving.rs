@@ -9,10 +9,10 @@ use crate::live::{
     moves::{self, How, Known, Move, Outcome, Plan, RowChange},
     rows,
     telling::tell_advisors,
+    view::Rendered,
 };
 use advisor_eventlog::Position;
 use advisor_projections::Query;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 impl Connection {
@@ -110,16 +110,16 @@ impl Connection {
     async fn tell(&mut self, moved: Move) -> Result<(), Fault> {
         let mut snapshots = Vec::with_capacity(moved.snapshots.len());
         for (index, shown) in moved.snapshots {
-            snapshots.push((index, self.views.json(shown, &self.onlooker).await?));
+            snapshots.push((index, self.views.rendered(shown, &self.onlooker).await?));
         }
         for (index, known) in moved.known {
             self.know(index, known);
         }
         self.position = moved.position;
         let mut snapshots = snapshots.into_iter().peekable();
-        while let Some((index, data)) = snapshots.next() {
+        while let Some((index, whole)) = snapshots.next() {
             let is_last = snapshots.peek().is_none() && moved.changes.is_empty();
-            self.send_snapshot(index, &data, if is_last { Place::EndOfMove } else { Place::WithinMove })?;
+            self.send_snapshot(index, &whole, if is_last { Place::EndOfMove } else { Place::WithinMove })?;
         }
         self.send_changes(&moved.changes)?;
         self.replies.take(self.hub.bus().as_ref(), moved.replies).await;
@@ -149,16 +149,16 @@ impl Connection {
         for (watched, shown) in self.watched.iter().zip(whole) {
             news.extend(moves::running(&shown));
             let known = Known { window: shown.window(&watched.query), named: shown.named() };
-            rendered.push((known, self.views.json(shown, &self.onlooker).await?));
+            rendered.push((known, self.views.rendered(shown, &self.onlooker).await?));
         }
         if let Some(reason) = reason {
             self.frames.reset(reason);
         }
         (self.generation, self.position) = (read.generation, read.position);
         let last = rendered.len().saturating_sub(1);
-        for (index, (known, data)) in rendered.into_iter().enumerate() {
+        for (index, (known, whole)) in rendered.into_iter().enumerate() {
             self.know(index, known);
-            self.send_snapshot(index, &data, if index == last { Place::EndOfMove } else { Place::WithinMove })?;
+            self.send_snapshot(index, &whole, if index == last { Place::EndOfMove } else { Place::WithinMove })?;
         }
         self.replies.take(self.hub.bus().as_ref(), news).await;
         Ok(There::All)
@@ -170,10 +170,11 @@ impl Connection {
         }
     }
 
-    fn send_snapshot(&mut self, index: usize, data: &RawValue, place: Place) -> Result<(), Fault> {
+    fn send_snapshot(&mut self, index: usize, whole: &Rendered, place: Place) -> Result<(), Fault> {
         let Some(watched) = self.watched.get(index) else { return Ok(()) };
         let (id, query) = (watched.id.as_ref(), watched.text.as_str());
-        let snapshot = Snapshot { id, query, position: self.position.0, data };
+        let Rendered { data, is_parked } = whole;
+        let snapshot = Snapshot { id, query, position: self.position.0, is_parked: *is_parked, data };
         let id = (place == Place::EndOfMove).then(|| self.id());
         Ok(self.frames.event("snapshot", id.as_ref(), &snapshot)?)
     }

@@ -35,6 +35,7 @@ const WITHOUT_ENGINES: &[&str] = &[
 
 /// What answers from the read models alone; what is not there may be in the log, which can't be asked.
 const WITHOUT_LOG: &[&str] = &[
+    "GET /admin/parked-streams",
     "GET /api/advisors",
     "GET /api/advisors/{id}",
     "GET /api/conversations",
@@ -42,6 +43,7 @@ const WITHOUT_LOG: &[&str] = &[
     "GET /api/conversations/{id}/messages",
     "GET /api/live",
     "GET /api/me",
+    "POST /admin/parked-streams/{stream}/retry",
     "POST /api/mentions",
 ];
 
@@ -51,6 +53,7 @@ const WITHOUT_READ_MODELS: &[&str] = &[
     "GET /admin/events",
     "GET /admin/streams/{stream}",
     "PATCH /api/advisors/{id}",
+    "POST /admin/parked-streams/{stream}/retry",
     "POST /api/commands/ReviseAdvisor",
     "POST /api/commands/SetAdvisorStatus",
 ];
