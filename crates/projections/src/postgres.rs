@@ -122,8 +122,19 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Several processes may begin at the same time, and `IF NOT EXISTS` alone does not keep them apart.
+    /// What is there already is locked all the same for a moment, in another order than who writes there does.
     async fn set_up(&self) -> Result<(), Failed> {
+        for _ in 1..TRANSACTION_TRIES_MAX {
+            match self.try_to_set_up().await {
+                Err(failed) if failed.is_conflict() => {}
+                done => return done,
+            }
+        }
+        self.try_to_set_up().await
+    }
+
+    /// Several processes may begin at the same time, and `IF NOT EXISTS` alone does not keep them apart.
+    async fn try_to_set_up(&self) -> Result<(), Failed> {
         let mut lease = self.0.connections.begin(WRITE_DURABLY).await?;
         let schema = &self.0.options.schema;
         let mut texts = vec![
