@@ -126,7 +126,7 @@ impl PostgresStore {
     async fn set_up(&self) -> Result<(), Failed> {
         for _ in 1..TRANSACTION_TRIES_MAX {
             match self.try_to_set_up().await {
-                Err(failed) if failed.is_conflict() => {}
+                Err(failed) if failed.may_pass() => {}
                 done => return done,
             }
         }
