@@ -19,8 +19,7 @@ use crate::{
     users::UserRow,
     verification::verify,
 };
-use advisor_bus::Bus;
-use advisor_bus::{BusMessage, Topic};
+use advisor_bus::{Bus, BusMessage, Topic};
 use advisor_eventlog::MemoryLog;
 use advisor_events::{Event, advisor::Visibility, conversation::ConversationEvent, conversation::TitleSource};
 use proptest::prelude::*;
@@ -269,8 +268,8 @@ async fn more_parked_streams_than_there_may_be_stop_the_runner() {
 #[tokio::test]
 async fn an_event_at_which_a_projection_panics_parks_its_stream() {
     let side = empty().await;
-    let store = Arc::clone(side.generation.store());
-    let mut parking = Parking::load(store.as_ref(), 10, side.parts().clock).await.unwrap();
+    let database = Arc::clone(side.generation.store());
+    let mut parking = Parking::load(database.as_ref(), 10, side.parts().clock).await.unwrap();
     let title = |story: Story, at: (&str, &str)| story.renamed(at.0, at.1, "painted blue", TitleSource::User);
     let story = title(title(two_conversations(), AT).sent(AT, "p", &[]), OTHER).edited(AT, "m", "edited");
     let story = story.edited(OTHER, "o", "edited").sent(OTHER, "q", &[]);
@@ -279,9 +278,9 @@ async fn an_event_at_which_a_projection_panics_parks_its_stream() {
     let projections: Vec<&'static dyn Projection> = all().into_iter().chain([&Panics as _]).collect();
     let mut rows = Rows::default();
 
-    let fold = Fold { projections: &projections, rows: &mut rows, parking: &mut parking, store: store.as_ref() };
+    let fold = Fold { projections: &projections, rows: &mut rows, parking: &mut parking, store: database.as_ref() };
     let (steps, _) = batch::apply(&mut events, fold).await.unwrap();
-    store.write(steps).await.unwrap();
+    database.write(steps).await.unwrap();
 
     let parked = side.read(parked::all()).await;
     let seen: Vec<_> = parked.iter().map(|parked| (parked.stream.as_str(), parked.revision, parked.queued)).collect();
