@@ -155,6 +155,8 @@ pub(super) fn common_settings(options: &PostgresLogOptions) -> Result<PgConnectO
         // An append must see what was committed while it waited for the lock.
         .options([("default_transaction_isolation", "read committed")])
         .options([("tcp_user_timeout", milliseconds(options.append_timeout))])
+        // What is there already is worth no line in the log.
+        .options([("client_min_messages", "warning")])
         .options(plans))
 }
 

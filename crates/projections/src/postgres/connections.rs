@@ -164,6 +164,8 @@ fn connect_options(options: &PostgresOptions) -> Result<PgConnectOptions, StoreE
         // Plans are kept from when tables were small; every query has its index.
         ("enable_seqscan", "off".to_owned()),
         ("jit", "off".to_owned()),
+        // Tables that are there already are worth no line in the log.
+        ("client_min_messages", "warning".to_owned()),
     ];
     Ok(parsed
         // Operators see by it whose connection it is.
