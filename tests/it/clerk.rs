@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// The key of [`SECRET`].
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 /// What the tests' deliveries are signed with.
-const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const PATH: &str = "/api/webhooks/clerk";
 /// How soon a sign-in that is revoked must have ended.
 const SOON: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ fn listening() -> Server {
 }
 
 /// Tells an event as Clerk does; the status of the answer.
-async fn tell(server: &Server, id: &str, event: &Value) -> u16 {
+pub(crate) async fn tell(server: &Server, id: &str, event: &Value) -> u16 {
     send(server, &signed(id, now(), &event.to_string()), event.to_string()).await
 }
 
@@ -69,17 +69,17 @@ fn deleted(user: &str) -> Value {
     json!({"type": "user.deleted", "object": "event", "data": {"id": user, "object": "user", "deleted": true}})
 }
 
-fn session_event(kind: &str, session: &str, user: &str) -> Value {
+pub(crate) fn session_event(kind: &str, session: &str, user: &str) -> Value {
     json!({"type": kind, "object": "event", "data": {"id": session, "object": "session", "user_id": user}})
 }
 
 /// The status of a request with this token.
-async fn status(client: &Client) -> u16 {
+pub(crate) async fn status(client: &Client) -> u16 {
     client.ask(reqwest::Method::GET, "/api/me", &[], None).await.status
 }
 
 /// Waits until a client is signed out, which must be soon.
-async fn is_signed_out_soon(client: &Client) {
+pub(crate) async fn is_signed_out_soon(client: &Client) {
     let since = Instant::now();
     while status(client).await != 401 {
         assert!(since.elapsed() < SOON, "still let in after {:?}", since.elapsed());
@@ -93,7 +93,7 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// The session of a token of the server's own.
-fn session_of(client: &Client) -> String {
+pub(crate) fn session_of(client: &Client) -> String {
     let claims = client.token.split('.').nth(1).unwrap();
     let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).unwrap();
     serde_json::from_slice::<Value>(&claims).unwrap()["sid"].as_str().unwrap().to_owned()

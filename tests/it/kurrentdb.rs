@@ -52,6 +52,30 @@ async fn commands_say_that_the_server_is_away_and_heal() {
     assert_eq!(double.stored(&format!("one.conversation-{id}")).len(), 1);
 }
 
+#[tokio::test]
+async fn a_log_moves_into_kurrentdb_and_what_lies_beside_it_stays() {
+    let double = Double::start();
+    let mut server = Server::start_with(&[("ADVISOR_EVENT_LOG_NAMESPACE", "one.")]);
+    let user = server.client("user_1", &[]);
+    user.command("StartConversation", &json!({"title": "On the move"})).await;
+    let before = user.get("/api/conversations").await;
+    assert_eq!(server.terminate().0, Some(0));
+
+    let copied = server.advisor(&["log", "copy", "--from", "sqlite:data/log.db", "--to", &double.url()]);
+
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    assert_eq!(double.stored("one.log").len(), 2, "its opening and the sample advisors' mark");
+    server.set("ADVISOR_EVENT_LOG_URL", Some(&double.url()));
+    assert!(!server.start_again_or_die(), "read models of other positions are not taken");
+    server.wait_for_end();
+    std::fs::remove_file(server.data_dir().join("generation-1.db")).unwrap();
+    server.start_again();
+    let user = user.at(&server);
+    user.command("StartConversation", &json!({"title": "Settled"})).await;
+    let after = user.get("/api/conversations").await;
+    assert_eq!((&after[0]["title"], &after[1]), (&json!("Settled"), &before[0]));
+}
+
 async fn start(user: &Client, key: &str) -> Answer {
     let request = user.request(reqwest::Method::POST, "/api/commands/StartConversation").json(&json!({}));
     Answer::to(request.header("idempotency-key", format!("key of {key}"))).await

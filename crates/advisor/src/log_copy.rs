@@ -1,18 +1,27 @@
 //! `advisor log copy`: the events of one log into another, in their order and with their ids; positions are numbered
-//! anew. Whatever ends it, a second call goes on where it ended.
+//! anew. With them, what lies beside a log and is nowhere else. Whatever ends it, a second call goes on where it ended.
 
-use crate::output;
+mod beside;
+
+use crate::{
+    config::{Config, engines::EventLogEngine},
+    output,
+};
 use advisor_eventlog::{
     EventLog, Expected, Filter, NewEvent, Position, PostgresLog, PostgresLogOptions, Recorded, SqliteLog,
     SqliteLogOptions,
     port::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, PAGE_EVENTS_MAX},
 };
+#[cfg(feature = "kurrentdb")]
+use advisor_eventlog::{KurrentDbLog, KurrentDbOptions};
 use advisor_events::StreamName;
 use anyhow::{Context, Result, bail, ensure};
+use beside::Beside;
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
+use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
-use std::{path::Path, vec};
+use std::{path::PathBuf, vec};
 
 /// Look after an event log.
 #[derive(Subcommand)]
@@ -24,21 +33,46 @@ pub(crate) enum Log {
 /// From where to where.
 #[derive(Args)]
 pub(crate) struct Copy {
-    /// The log that is copied: `sqlite:PATH` or `postgres://…`.
+    /// The log that is copied: `sqlite:PATH`, `postgres://…` or `esdb://…`.
     #[arg(long, value_name = "URL")]
     from: String,
     /// The log that it is copied into.
     #[arg(long, value_name = "URL")]
     to: String,
+    /// Where the persons' keys and the side store lie, if they move too: `sqlite:DIRECTORY` or `postgres://…`.
+    #[arg(long, value_name = "URL", requires = "read_models_to")]
+    read_models_from: Option<String>,
+    /// Where they are copied to. Read models are made anew from the log.
+    #[arg(long, value_name = "URL", requires = "read_models_from")]
+    read_models_to: Option<String>,
+    /// The configuration file, for `master_key` and `event_log_namespace`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
-/// Prints how many events were copied, and the digest that both logs have.
-pub(crate) fn run(Log::Copy(Copy { from, to }): &Log) -> Result<()> {
+/// Prints what was copied, and the digest that both logs have.
+pub(crate) fn run(Log::Copy(args): &Log) -> Result<()> {
+    let config = Config::load(args.config.as_deref(), &[])?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let from = open(from, Side::From).context("`--from`")?;
-        let to = open(to, Side::To).context("`--to`")?;
+        let from = open(&args.from, Side::From, &config).await.context("`--from`")?;
+        let to = open(&args.to, Side::To, &config).await.context("`--to`")?;
+        let beside = match (&args.read_models_from, &args.read_models_to) {
+            (Some(from), Some(to)) => Some(Beside::open(from, to, &config).await?),
+            (Some(_) | None, _) => None,
+        };
+        // First what the log is worth nothing without; and nobody takes it before all is there.
+        if let Some(beside) = &beside {
+            output::line(&beside.begin(&*from, &*to).await?)?;
+        }
         let Copied { now, there, digest } = copy(&*from, &*to).await?;
-        output::line(&format!("{now} events were copied, {there} had been before; both logs: sha256 {digest}"))
+        output::line(&format!("{now} events were copied, {there} had been before; both logs: sha256 {digest}"))?;
+        match beside {
+            Some(beside) => beside.end(&*from).await,
+            None => output::line(
+                "persons' keys and revocations stay where they are: move them by `--read-models-from` and \
+                 `--read-models-to`, or remove generation-*.db, the read models of other positions, and let them stay",
+            ),
+        }
     })
 }
 
@@ -48,17 +82,27 @@ enum Side {
     To,
 }
 
-fn open(url: &str, side: Side) -> Result<Box<dyn EventLog>> {
-    match url.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => {
+async fn open(url: &str, side: Side, config: &Config) -> Result<Box<dyn EventLog>> {
+    match EventLogEngine::parse(url) {
+        Some(EventLogEngine::Sqlite(path)) => {
             match side {
-                Side::From => ensure!(Path::new(path).is_file(), "there is no {path}"),
+                Side::From => ensure!(path.is_file(), "there is no {}", path.display()),
                 Side::To => {}
             }
             Ok(Box::new(SqliteLog::open(SqliteLogOptions::at(path))?))
         }
-        Some(("postgres" | "postgresql", _)) => Ok(Box::new(PostgresLog::open(PostgresLogOptions::at(url))?)),
-        Some(_) | None => bail!("a log is `sqlite:PATH` or `postgres://…`"),
+        Some(EventLogEngine::Postgres(url)) => {
+            Ok(Box::new(PostgresLog::open(PostgresLogOptions::at(url.expose_secret()))?))
+        }
+        #[cfg(feature = "kurrentdb")]
+        Some(EventLogEngine::KurrentDb(url)) => {
+            let namespace = config.engines.event_log_namespace.clone();
+            let options = KurrentDbOptions { namespace, ..KurrentDbOptions::at(url.expose_secret()) };
+            Ok(Box::new(KurrentDbLog::open(options).await?))
+        }
+        #[cfg(not(feature = "kurrentdb"))]
+        Some(EventLogEngine::KurrentDb(_)) => bail!("KurrentDB is not built into this program"),
+        None => bail!("a log is {}", EventLogEngine::URLS),
     }
 }
 

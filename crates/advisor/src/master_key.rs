@@ -3,18 +3,20 @@
 use anyhow::{Context, Result, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 /// The file of the persons' keys in the data directory.
 pub(crate) const KEYS_FILE: &str = "keys.db";
 
 /// The master key's 32 bytes: from the configuration, else from `master.key`, made on first use.
 pub(crate) fn load_or_create(data_dir: &Path, configured: Option<&SecretString>) -> Result<[u8; 32]> {
-    if let Some(secret) = configured {
-        return decode(secret.expose_secret()).context("`master_key` must be 32 bytes in base64 or hexadecimal");
-    }
-    let path = data_dir.join("master.key");
-    if !path.exists() {
+    let path = file(data_dir);
+    if configured.is_none() && !path.exists() {
         if data_dir.join(KEYS_FILE).exists() {
             bail!(
                 "{} is missing and the persons' keys are there: give the key that they were wrapped with as \
@@ -24,8 +26,21 @@ pub(crate) fn load_or_create(data_dir: &Path, configured: Option<&SecretString>)
         }
         create(&path).with_context(|| format!("the master key {} can't be made", path.display()))?;
     }
+    load(data_dir, configured)
+}
+
+/// The same where it has been made.
+pub(crate) fn load(data_dir: &Path, configured: Option<&SecretString>) -> Result<[u8; 32]> {
+    if let Some(secret) = configured {
+        return decode(secret.expose_secret()).context("`master_key` must be 32 bytes in base64 or hexadecimal");
+    }
+    let path = file(data_dir);
     let text = fs::read_to_string(&path).with_context(|| format!("the master key {} can't be read", path.display()))?;
     decode(text.trim()).with_context(|| format!("the master key {} is damaged", path.display()))
+}
+
+fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("master.key")
 }
 
 /// Written beside and linked into place, so that no crash leaves half a key and no second process replaces one.

@@ -10,6 +10,7 @@ mod sign_in;
 mod workers;
 
 pub(crate) use end::{RUNNER_MAX as RUNNER_END_MAX, STORES_MAX as STORES_END_MAX, WORK_MAX as WORK_END_MAX};
+pub(crate) use engines::SIDE_FILE;
 
 use crate::{
     config::Config,
@@ -115,6 +116,7 @@ async fn serve(config: &Config) -> Result<()> {
 
     // What decides, and the log's opening.
     let commands = Arc::new(Commands::new(&log, &keys, config.limits.handler));
+    stores.keys.check_whole().await?;
     log_opening::open(&*log, &*clock).await?;
     stores.keys.belong_to(&*log).await?;
     let seeding = if config.seed { Seeding::SampleAdvisors } else { Seeding::Nothing };

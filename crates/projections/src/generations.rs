@@ -98,6 +98,14 @@ impl Generations {
         // One process at a time chooses; what it holds for that is let go with its connection.
         choose(&Schemas::alone(options, scratch).await?, side).await
     }
+
+    /// Makes in a PostgreSQL database what this build needs there, for a program whose own user may not make schemas.
+    /// Gives the generation's number.
+    pub async fn make_postgres(options: PostgresOptions, side: &SideStore) -> Result<u64, StoreError> {
+        let generation = choose(&Schemas::alone(options, Path::new("")).await?, side).await?;
+        generation.close().await;
+        Ok(generation.number())
+    }
 }
 
 /// The generation to use: the live one if it is of this build, else the newest that is, else a new one.

@@ -54,7 +54,9 @@ pub use query::Query;
 pub use read_on::{ReadOn, ReadOnError};
 pub use reader::{Progress, Read, Reader, State, Waited};
 pub use runner::{Runner, RunnerError, RunnerLimits, RunnerParts};
-pub use side::{BelongingError, Draft, Drafts, Erasure, Erasures, Keys, Leases, SideStore};
+pub use side::{
+    BelongingError, Draft, Drafts, Erasure, Erasures, Keys, KeysCopied, KeysCopyError, Leases, SideCopied, SideStore,
+};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use statements::all_statements;
 pub use store::{Row, Statement, Store, StoreError, Value, Write};

@@ -18,7 +18,10 @@ pub use crate::{
         retention::{CUT_ROWS as CHANGES_CUT_MAX, LOOK_MS as CHANGES_LOOK_MS},
         source::DECODED_HERE_MAX,
     },
-    side::keys::SHARED_KEYS_TRUSTED_FOR,
+    side::{
+        copying::DRAFTS_COPIED_AT_ONCE,
+        keys::{SHARED_KEYS_TRUSTED_FOR, copying::KEYS_COPIED_AT_ONCE},
+    },
     sqlite::{
         STATEMENTS_CACHED_MAX,
         checkpoints::{COMMITS_BETWEEN, CUT_WAIT, RESTART_WAIT, ROWS_BETWEEN, SCRUB_TRIES_MAX},

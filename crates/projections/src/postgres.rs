@@ -139,7 +139,8 @@ impl PostgresStore {
         let schema = &self.0.options.schema;
         let mut texts = vec![
             format!("SELECT pg_advisory_xact_lock({SETUP_LOCK})"),
-            format!("CREATE SCHEMA IF NOT EXISTS {schema}"),
+            // `IF NOT EXISTS` would be refused to who may not make schemas, although it is there.
+            format!("DO $$ BEGIN IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF; END $$"),
         ];
         texts.extend(self.0.setup.iter().map(|text| types::translated(text)));
         for text in texts {

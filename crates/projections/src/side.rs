@@ -1,14 +1,16 @@
 //! The side store: what no log can rebuild and no generation contains.
 
+pub(crate) mod copying;
 pub mod drafts;
 pub mod erasures;
 pub mod keys;
 pub mod leases;
 pub mod revocations;
 
+pub use copying::SideCopied;
 pub use drafts::{Draft, Drafts};
 pub use erasures::{Erasure, Erasures};
-pub use keys::{BelongingError, Keys};
+pub use keys::{BelongingError, Keys, KeysCopied, KeysCopyError};
 pub use leases::{LeaseRow, Leases};
 pub use revocations::Revocations;
 

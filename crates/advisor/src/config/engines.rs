@@ -131,33 +131,51 @@ fn unshared(setting: &str, what: &str, instead: &str) -> String {
     )
 }
 
+impl EventLogEngine {
+    /// What URLs of event logs look like.
+    pub(crate) const URLS: &str = "`sqlite:PATH`, `postgres://…`, `esdb://…` or `kurrentdb://…`";
+
+    /// The engine that a URL names.
+    pub(crate) fn parse(url: &str) -> Option<Self> {
+        match scheme(url)? {
+            ("sqlite", path) if !path.is_empty() => Some(Self::Sqlite(PathBuf::from(path))),
+            ("postgres" | "postgresql", _) => Some(Self::Postgres(SecretString::from(url))),
+            ("esdb" | "esdb+discover", _) => Some(Self::KurrentDb(SecretString::from(url))),
+            ("kurrentdb" | "kurrent" | "kdb", rest) => Some(Self::KurrentDb(format!("esdb:{rest}").into())),
+            ("kurrentdb+discover" | "kurrent+discover" | "kdb+discover", rest) => {
+                Some(Self::KurrentDb(format!("esdb+discover:{rest}").into()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl ReadModelEngine {
+    /// What URLs of read models look like.
+    pub(crate) const URLS: &str = "`sqlite:DIRECTORY` or `postgres://…`";
+
+    /// The engine that a URL names.
+    pub(crate) fn parse(url: &str) -> Option<Self> {
+        match scheme(url)? {
+            ("sqlite", directory) if !directory.is_empty() => Some(Self::Sqlite(PathBuf::from(directory))),
+            ("postgres" | "postgresql", _) => Some(Self::Postgres(SecretString::from(url))),
+            _ => None,
+        }
+    }
+}
+
 fn event_log(settings: &Settings, data_dir: &Path) -> Result<EventLogEngine, SettingsError> {
     let Some(url) = settings.text("event_log_url") else {
         return Ok(EventLogEngine::Sqlite(data_dir.join("log.db")));
     };
-    let wrong = || settings.wrong("event_log_url", "`sqlite:PATH`, `postgres://…`, `esdb://…` or `kurrentdb://…`");
-    match scheme(url).ok_or_else(wrong)? {
-        ("sqlite", path) if !path.is_empty() => Ok(EventLogEngine::Sqlite(PathBuf::from(path))),
-        ("postgres" | "postgresql", _) => Ok(EventLogEngine::Postgres(SecretString::from(url))),
-        ("esdb" | "esdb+discover", _) => Ok(EventLogEngine::KurrentDb(SecretString::from(url))),
-        ("kurrentdb" | "kurrent" | "kdb", rest) => Ok(EventLogEngine::KurrentDb(format!("esdb:{rest}").into())),
-        ("kurrentdb+discover" | "kurrent+discover" | "kdb+discover", rest) => {
-            Ok(EventLogEngine::KurrentDb(format!("esdb+discover:{rest}").into()))
-        }
-        _ => Err(wrong()),
-    }
+    EventLogEngine::parse(url).ok_or_else(|| settings.wrong("event_log_url", EventLogEngine::URLS))
 }
 
 fn read_models(settings: &Settings, data_dir: &Path) -> Result<ReadModelEngine, SettingsError> {
     let Some(url) = settings.text("read_model_url") else {
         return Ok(ReadModelEngine::Sqlite(data_dir.to_owned()));
     };
-    let wrong = || settings.wrong("read_model_url", "`sqlite:DIRECTORY` or `postgres://…`");
-    match scheme(url).ok_or_else(wrong)? {
-        ("sqlite", directory) if !directory.is_empty() => Ok(ReadModelEngine::Sqlite(PathBuf::from(directory))),
-        ("postgres" | "postgresql", _) => Ok(ReadModelEngine::Postgres(SecretString::from(url))),
-        _ => Err(wrong()),
-    }
+    ReadModelEngine::parse(url).ok_or_else(|| settings.wrong("read_model_url", ReadModelEngine::URLS))
 }
 
 fn bus(settings: &Settings) -> Result<BusEngine, SettingsError> {

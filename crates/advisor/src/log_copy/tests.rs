@@ -62,12 +62,13 @@ async fn the_log_of_a_running_server_is_refused() {
     let path = directory.path().join("log.db");
     let _server = SqliteLog::open(SqliteLogOptions::at(&path)).unwrap();
 
-    let refused = open(&format!("sqlite:{}", path.display()), Side::From).err().unwrap();
+    let config = Config::load(None, &[]).unwrap();
+    let refused = open(&format!("sqlite:{}", path.display()), Side::From, &config).await.err().unwrap();
 
     assert!(refused.to_string().contains("in use"), "{refused}");
-    let missing = open(&format!("sqlite:{}-not", path.display()), Side::From).err().unwrap();
+    let missing = open(&format!("sqlite:{}-not", path.display()), Side::From, &config).await.err().unwrap();
     assert!(missing.to_string().contains("there is no"), "{missing}");
-    assert!(open("mysql://x", Side::To).is_err());
+    assert!(open("mysql://x", Side::To, &config).await.is_err());
 }
 
 /// A log of three streams in turn, appends of one to three events, and an id that comes again.

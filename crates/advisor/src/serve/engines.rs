@@ -22,6 +22,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use std::sync::Arc;
 
+/// The file of the side store, in the directory of the read models.
+pub(crate) const SIDE_FILE: &str = "side.db";
+
 /// What has something open, and is closed at the end.
 pub(super) struct Stores {
     pub(super) log: OpenLog,
@@ -69,7 +72,7 @@ impl Stores {
                 create_data_dir(directory)?;
                 let keys_file = config.data_dir.join(KEYS_FILE);
                 let keys = Keys::open_caching(&keys_file, master_key, config.limits.keys_cached_max).await?;
-                let side = SideStore::open(&directory.join("side.db")).await?;
+                let side = SideStore::open(&directory.join(SIDE_FILE)).await?;
                 let options = |path| SqliteOptions { path, ..config.limits.read_models.clone() };
                 let generation = Generations::open_with(directory, &side, options).await?;
                 Ok(Self { log, keys: Arc::new(keys), side, generation })

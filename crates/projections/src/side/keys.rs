@@ -7,8 +7,10 @@
 //! may have destroyed a key.
 
 mod belonging;
+pub(crate) mod copying;
 
 pub use belonging::BelongingError;
+pub use copying::{KeysCopied, KeysCopyError};
 
 use crate::{
     PostgresOptions, PostgresStore, SqliteStore, Store, StoreError,
@@ -88,6 +90,12 @@ impl Keys {
         };
         let store = SqliteStore::open(options, CREATE.map(str::to_owned).to_vec()).await.map_err(unavailable)?;
         Ok(Self::over(Arc::new(store), master_key, cached_max, Sharing::Alone))
+    }
+
+    /// Makes the keys' schema, where it is not there, for a program whose own user may not.
+    pub async fn make_postgres(options: PostgresOptions) -> Result<(), StoreError> {
+        PostgresStore::open(options, CREATE.map(str::to_owned).to_vec()).await?.close().await;
+        Ok(())
     }
 
     /// Opens the keys' schema ([`KEYS_SCHEMA`](crate::postgres::KEYS_SCHEMA)), which other processes use too, and makes
@@ -210,7 +218,7 @@ impl KeyStore for Keys {
 /// Every text of SQL here.
 pub(crate) fn statements() -> Vec<Statement> {
     let own = [INSERT, DESTROY, FIND].map(|sql| Statement::new(sql, vec![]));
-    own.into_iter().chain(belonging::statements()).collect()
+    own.into_iter().chain(belonging::statements()).chain(copying::statements()).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` passes errors by value.")]

@@ -7,7 +7,7 @@ use crate::{
     store::{Row, RowError, Statement, Write},
 };
 use advisor_events::{Timestamp, UserId};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 pub(crate) const CREATE: &str =
     "CREATE TABLE IF NOT EXISTS revocations (subject TEXT NOT NULL PRIMARY KEY, revoked_at BIGINT NOT NULL)";
@@ -59,8 +59,16 @@ impl Revocations {
     /// Writes a revocation; where there is one of the subject already, the later one stays. It is on the disk before
     /// this returns: whoever told of it will not tell again.
     pub async fn put(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        let params = vec![revocation.subject.text().into(), revocation.revoked_at.into()];
-        self.store.write_durably(vec![Write::Run(Statement::new(PUT, params))]).await
+        self.put_many(std::slice::from_ref(revocation)).await
+    }
+
+    /// The same of many, in one transaction.
+    pub(super) async fn put_many(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
+        let params = revocations
+            .iter()
+            .map(|revocation| vec![revocation.subject.text().into(), revocation.revoked_at.into()])
+            .collect();
+        self.store.write_durably(vec![Write::Each { sql: Cow::Borrowed(PUT), params }]).await
     }
 
     /// The newest revocations since `from`, at most `max` of them.

@@ -246,6 +246,8 @@ const SIGN_IN: &[Limit] = &[
     fixed("Longest text of a profile in a webhook.", || api::WEBHOOK_TEXT_BYTES_MAX.amount(), "bytes", "The text is left out."),
     fixed("Longest id of a session in a webhook.", || api::WEBHOOK_SESSION_ID_BYTES_MAX.amount(), "bytes", "400 `VALIDATION_ERROR`"),
     set("keys_cached_max", "50000", "keys", "Persons' keys in memory.", "The one used longest ago is read again."),
+    fixed("Keys that `advisor log copy` copies in one transaction.", || projections::KEYS_COPIED_AT_ONCE.amount(), "keys", "The next ones go in the next."),
+    fixed("Drafts of replies that it copies in one transaction.", || projections::DRAFTS_COPIED_AT_ONCE.amount(), "drafts", "The next ones go in the next."),
     fixed("How long a person's key in memory is trusted where other processes may destroy it.", || projections::SHARED_KEYS_TRUSTED_FOR.amount(), "ms", "It is read again."),
     set("jwks_timeout_ms", "5000", "ms", "Most time to fetch the issuer's keys, in milliseconds.", "The old keys go on; without any 503 `UNAVAILABLE`."),
     set("jwks_fresh_ms", "3600000", "ms", "How long fetched keys are used without asking again, in milliseconds.", "They are fetched again."),

@@ -2,6 +2,7 @@
 //!
 //! A file that was lost would be made anew, empty, and everybody's words would look erased; another master key would
 //! be noticed at the first person who needs theirs, after it had wrapped others'. Both are refused at the start.
+//! So are keys that are being copied: whoever's is not there yet would look erased.
 
 use super::{Keys, unavailable};
 use crate::{
@@ -16,6 +17,8 @@ pub(crate) const CREATE: &str =
     "CREATE TABLE IF NOT EXISTS belonging (id BIGINT NOT NULL PRIMARY KEY, sealed_log BLOB NOT NULL)";
 const FIND: &str = "SELECT sealed_log FROM belonging WHERE id = 1";
 const PUT: &str = "INSERT INTO belonging (id, sealed_log) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
+const REPLACE: &str = "INSERT INTO belonging (id, sealed_log) VALUES (1, $1)
+    ON CONFLICT (id) DO UPDATE SET sealed_log = excluded.sealed_log";
 /// Any key that was not destroyed, with whose it is.
 const ANY_KEY: &str = "SELECT person, wrapped FROM keys WHERE wrapped IS NOT NULL LIMIT 1";
 const COUNT: &str = "SELECT count(*) FROM keys";
@@ -23,6 +26,17 @@ const COUNT: &str = "SELECT count(*) FROM keys";
 const ASSOCIATED: &[u8] = b"log";
 /// Streams of people.
 const PEOPLE: &str = "user-";
+/// Stands before the name of the log while not all of its keys are there.
+const UNFINISHED: &str = "unfinished copy of ";
+
+/// Whose keys a store holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Belonging {
+    /// All those of this log.
+    Whole(String),
+    /// Those of this log, which a copy has not brought to its end.
+    Unfinished(String),
+}
 
 /// Why keys are not used with a log.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +53,9 @@ pub enum BelongingError {
          can be read any more"
     )]
     Lost,
+    /// They are being copied, or the copy was cut off.
+    #[error("the copy of the log and of the persons' keys is not finished: call `advisor log copy` again")]
+    Unfinished,
     /// The keys can't be read or written.
     #[error("the persons' keys can't be used")]
     Keys(#[from] KeyError),
@@ -61,21 +78,42 @@ impl Keys {
     /// taken for the log's unless something is lost, and says so from then on.
     pub async fn belong_to(&self, log: &dyn EventLog) -> Result<(), BelongingError> {
         let identity = log_identity::read(log).await?;
-        if self.named_log().await?.is_none() {
+        if self.belonging().await?.is_none() {
             self.check_unnamed(log).await?;
-            self.name_log(&identity).await?;
+            self.name_log(PUT, &identity).await?;
         }
         // Another process may have been faster: what is stored is the name.
-        match self.named_log().await? {
-            Some(named) if named == identity => Ok(()),
-            Some(_) | None => Err(BelongingError::OtherLog),
+        match self.belonging().await? {
+            Some(Belonging::Whole(named)) if named == identity => Ok(()),
+            Some(Belonging::Unfinished(_)) => Err(BelongingError::Unfinished),
+            Some(Belonging::Whole(_)) | None => Err(BelongingError::OtherLog),
         }
     }
 
-    async fn named_log(&self) -> Result<Option<String>, BelongingError> {
+    /// Refuses keys that a copy has not brought to its end. Asked before anything is written into the log beside them.
+    pub async fn check_whole(&self) -> Result<(), BelongingError> {
+        match self.belonging().await? {
+            Some(Belonging::Unfinished(_)) => Err(BelongingError::Unfinished),
+            Some(Belonging::Whole(_)) | None => Ok(()),
+        }
+    }
+
+    pub(super) async fn belonging(&self) -> Result<Option<Belonging>, BelongingError> {
         let Some(Value::Blob(sealed)) = self.cell(FIND).await? else { return Ok(None) };
         let opened = self.master.open(&sealed, ASSOCIATED).and_then(|bytes| String::from_utf8(bytes).ok());
-        opened.map(Some).ok_or(BelongingError::OtherMasterKey)
+        let named = opened.ok_or(BelongingError::OtherMasterKey)?;
+        Ok(Some(match named.strip_prefix(UNFINISHED) {
+            Some(log) => Belonging::Unfinished(log.to_owned()),
+            None => Belonging::Whole(named),
+        }))
+    }
+
+    /// Names the log, whatever was named before.
+    pub(super) async fn belong(&self, belonging: &Belonging) -> Result<(), BelongingError> {
+        match belonging {
+            Belonging::Whole(log) => self.name_log(REPLACE, log).await,
+            Belonging::Unfinished(log) => self.name_log(REPLACE, &format!("{UNFINISHED}{log}")).await,
+        }
     }
 
     /// A file of an older build, or a new one.
@@ -92,10 +130,10 @@ impl Keys {
         if is_empty && knows_people(log).await? { Err(BelongingError::Lost) } else { Ok(()) }
     }
 
-    async fn name_log(&self, identity: &str) -> Result<(), BelongingError> {
-        let sealed = self.master.seal(identity.as_bytes(), ASSOCIATED);
+    async fn name_log(&self, sql: &'static str, name: &str) -> Result<(), BelongingError> {
+        let sealed = self.master.seal(name.as_bytes(), ASSOCIATED);
         let sealed = sealed.map_err(|error| KeyError::Unavailable(error.to_string()))?;
-        self.store.write(vec![Write::Run(Statement::new(PUT, vec![Value::Blob(sealed)]))]).await?;
+        self.store.write_durably(vec![Write::Run(Statement::new(sql, vec![Value::Blob(sealed)]))]).await?;
         Ok(())
     }
 
@@ -121,8 +159,8 @@ async fn knows_people(log: &dyn EventLog) -> Result<bool, ReadError> {
 }
 
 /// Every text of SQL here.
-pub(crate) fn statements() -> [Statement; 4] {
-    [FIND, PUT, ANY_KEY, COUNT].map(|sql| Statement::new(sql, vec![]))
+pub(crate) fn statements() -> [Statement; 5] {
+    [FIND, PUT, REPLACE, ANY_KEY, COUNT].map(|sql| Statement::new(sql, vec![]))
 }
 
 #[cfg(test)]
