@@ -235,6 +235,11 @@ impl EventLog for LogOf {
         events: Vec<NewEvent>,
     ) -> Result<Appended, AppendError> {
         let (log, stream) = (Arc::clone(&self.log), stream.clone());
+        if events.iter().any(ends_reply)
+            && let Some(length) = self.process.spring()
+        {
+            self.log.disk.weather.note(&self.process.name, &format!("is trapped for {length:?}"));
+        }
         self.process.call(async move { log.append(&stream, expected, events).await }).await
     }
 
@@ -270,6 +275,11 @@ impl EventLog for LogOf {
             })
             .boxed())
     }
+}
+
+/// Whether an event is the end of a reply.
+fn ends_reply(event: &NewEvent) -> bool {
+    ["reply_completed", "reply_failed", "reply_stopped"].iter().any(|end| event.type_name.contains(end))
 }
 
 mod contract {

@@ -5,7 +5,10 @@
 //! what came meanwhile: a process that was stopped between its last look at a clock and a write does just that. Its
 //! own timers go on, which a real one's do not; they can only make it give up earlier.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -20,6 +23,8 @@ pub(crate) struct Process {
     pub(crate) shutdown: CancellationToken,
     dead: CancellationToken,
     thaws_at: Mutex<Option<Instant>>,
+    /// How long it will be frozen when it is about to tell the log of a reply's end.
+    trap: Mutex<Option<Duration>>,
     /// Rung when that has changed.
     changed: Notify,
 }
@@ -32,6 +37,7 @@ impl Process {
             shutdown: CancellationToken::new(),
             dead: CancellationToken::new(),
             thaws_at: Mutex::new(None),
+            trap: Mutex::new(None),
             changed: Notify::new(),
         })
     }
@@ -45,6 +51,18 @@ impl Process {
     pub(crate) fn freeze(&self, until: Instant) {
         *self.thaws_at.lock().unwrap() = Some(until);
         self.changed.notify_waiters();
+    }
+
+    /// It will be frozen for so long in the worst moment: when it is about to tell the log of a reply's end.
+    pub(crate) fn trap(&self, length: Duration) {
+        *self.trap.lock().unwrap() = Some(length);
+    }
+
+    /// That moment has come; tells whether it is trapped.
+    pub(crate) fn spring(&self) -> Option<Duration> {
+        let length = self.trap.lock().unwrap().take()?;
+        self.freeze(Instant::now() + length);
+        Some(length)
     }
 
     /// It goes on.

@@ -24,6 +24,8 @@ use std::{
 
 /// Pause before something that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Changed rows that are remembered: what happens in some seconds, so that some viewers come too late.
+const CHANGES_KEPT_MAX: u64 = 120;
 /// How long tokens are good for: longer than a world lasts.
 const TOKEN_TTL: Duration = Duration::from_hours(12);
 
@@ -70,7 +72,7 @@ async fn bring_forward(world: &World, process: &Arc<Process>, generation: &Gener
             generation: generation.clone(),
             bus: world.bus.of(process),
             clock: Arc::<Weather>::clone(&world.weather),
-            limits: RunnerLimits { batch_events_max: 5, ..RunnerLimits::default() },
+            limits: RunnerLimits { batch_events_max: 5, changes_kept_max: CHANGES_KEPT_MAX, ..RunnerLimits::default() },
         };
         let ended = match Runner::open(parts).await {
             Ok(runner) => runner.run(process.shutdown.clone()).await,

@@ -95,8 +95,13 @@ impl SimStore {
         if self.weather.strikes(&self.dice, 10) {
             return Err(unavailable("nobody answers"));
         }
-        let state = self.state.lock().unwrap();
-        statements.iter().map(|statement| query(&state.connection, statement)).collect::<Result<_, _>>().map_err(broken)
+        let answer = {
+            let state = self.state.lock().unwrap();
+            statements.iter().map(|statement| query(&state.connection, statement)).collect::<Result<_, _>>()
+        };
+        // Much can have happened when the answer arrives.
+        self.weather.delay(&self.dice, 0..4).await;
+        answer.map_err(broken)
     }
 
     async fn write(&self, who: &str, steps: Vec<Write>, durability: Durability) -> Result<(), StoreError> {

@@ -26,6 +26,8 @@ pub(crate) struct Viewer {
 struct Memory {
     last_event_id: Option<String>,
     position: u64,
+    /// Everything up to here has been told, and is not told again.
+    told: Option<u64>,
     kept: Kept,
     /// By reply, the attempt and its text so far.
     texts: BTreeMap<String, (u64, Vec<u16>)>,
@@ -122,9 +124,6 @@ impl Viewer {
         let (Some(name), Some(data)) = (field("event"), field("data")) else { return };
         let data: Value = serde_json::from_str(data).expect("JSON");
         let mut memory = self.memory.lock().unwrap();
-        if let Some(id) = field("id") {
-            memory.last_event_id = Some(id.to_owned());
-        }
         if name != "delta" {
             world.weather.note(&self.name, &format!("hears {name} {}{}", data["position"], data["reason"]));
         }
@@ -133,6 +132,13 @@ impl Viewer {
                 world.weather.wrong(format!("{}: from {} back to {position}", self.name, memory.position));
             }
             memory.position = position;
+            if memory.told.is_some_and(|told| position <= told) {
+                world.weather.wrong(format!("{}: {name} of {position} is told again", self.name));
+            }
+        }
+        if let Some(id) = field("id") {
+            memory.last_event_id = Some(id.to_owned());
+            memory.told = id.split(':').nth(1).and_then(|position| position.parse().ok());
         }
         match name {
             "snapshot" => memory.kept.replace(data["query"].as_str().expect("a query"), &data["data"]),
@@ -145,7 +151,7 @@ impl Viewer {
                 }
             }
             // What is kept is void, and comes anew; a later position may be an earlier one.
-            "reset" => memory.position = 0,
+            "reset" => (memory.position, memory.told) = (0, None),
             other => world.weather.wrong(format!("{}: an unknown event {other}", self.name)),
         }
     }

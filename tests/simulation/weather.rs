@@ -4,16 +4,24 @@
 use crate::dice::Dice;
 use advisor_events::{Clock, Timestamp};
 use sha2::{Digest, Sha256};
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
+
+/// What goes on in a world.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sky {
+    /// Nothing goes wrong, and nothing takes time.
+    Calm,
+    /// Nothing goes wrong, and everything takes its time.
+    Breeze,
+    /// Things go wrong.
+    Storm,
+}
 
 /// The weather of one world.
 pub(crate) struct Weather {
     seed: u64,
-    stormy: AtomicBool,
+    sky: Mutex<Sky>,
     began: Instant,
     trace: Mutex<(Sha256, Vec<String>)>,
     wrong: Mutex<Vec<String>>,
@@ -24,7 +32,7 @@ impl Weather {
     pub(crate) fn stormy(seed: u64) -> Arc<Self> {
         Arc::new(Self {
             seed,
-            stormy: AtomicBool::new(true),
+            sky: Mutex::new(Sky::Storm),
             began: Instant::now(),
             trace: Mutex::default(),
             wrong: Mutex::default(),
@@ -45,22 +53,31 @@ impl Weather {
 
     /// Whether things go wrong.
     pub(crate) fn is_stormy(&self) -> bool {
-        self.stormy.load(Ordering::Relaxed)
+        self.sky() == Sky::Storm
     }
 
     /// From now on things go wrong.
     pub(crate) fn blow_up(&self) {
-        self.stormy.store(true, Ordering::Relaxed);
+        *self.sky.lock().unwrap() = Sky::Storm;
     }
 
-    /// From now on nothing goes wrong any more.
+    /// From now on nothing goes wrong any more, but everything takes its time.
+    pub(crate) fn calm_down(&self) {
+        *self.sky.lock().unwrap() = Sky::Breeze;
+    }
+
+    /// From now on nothing goes wrong, and nothing takes time.
     pub(crate) fn clear_up(&self) {
-        self.stormy.store(false, Ordering::Relaxed);
+        *self.sky.lock().unwrap() = Sky::Calm;
     }
 
-    /// Waits as the dice say, in a storm.
+    fn sky(&self) -> Sky {
+        *self.sky.lock().unwrap()
+    }
+
+    /// Waits as the dice say, unless it is calm.
     pub(crate) async fn delay(&self, dice: &Dice, ms: std::ops::Range<u64>) {
-        if self.is_stormy() {
+        if self.sky() != Sky::Calm {
             tokio::time::sleep(dice.ms(ms)).await;
         }
     }

@@ -12,7 +12,7 @@ use advisor_workers::{
     Deps, Options, Share,
     make_title::TitleOptions,
     model::breaker::BreakerOptions,
-    reply_to_message::ReplyOptions,
+    reply_to_message::{BeatOptions, ReplyOptions},
     tiers::{Models, ModelsOptions, RetryOptions, TierModels},
 };
 use std::{sync::Arc, time::Duration};
@@ -37,15 +37,19 @@ pub(crate) async fn run(world: World, process: Arc<Process>) {
     let _shutdown = process.shutdown.clone().drop_guard();
     let tracker = TaskTracker::new();
     for share in [Share::Everybodys, Share::Owners] {
-        advisor_workers::start(&deps, options(), share, &tracker, &process.shutdown);
+        advisor_workers::start(&deps, options(&process), share, &tracker, &process.shutdown);
     }
     tracker.close();
     tracker.wait().await;
 }
 
-/// No titles, and a deadline that a storm leaves time for.
-fn options() -> Options {
-    let replies = ReplyOptions { deadline: Duration::from_secs(30), ..ReplyOptions::default() };
+/// No titles, and a deadline that a storm leaves time for. The second worker never notices that it stood still, as one
+/// whose clock stood still with it: what it does then has to be refused, since it does not refrain.
+fn options(process: &Process) -> Options {
+    let notices = !process.name.starts_with("worker.2");
+    let drop_after = if notices { BeatOptions::default().drop_after } else { Duration::from_hours(1) };
+    let beats = BeatOptions { drop_after, ..BeatOptions::default() };
+    let replies = ReplyOptions { deadline: Duration::from_secs(30), beats, ..ReplyOptions::default() };
     let titles = TitleOptions { parallel_max: 0, ..TitleOptions::default() };
     Options { replies, titles, ..Options::default() }
 }

@@ -16,10 +16,12 @@ use crate::{
     weather::Weather,
     worker,
 };
-use advisor_commands::{AdvisorCommand, CommandContext, Commands, HandlerLimits, UserCommand};
+use advisor_commands::{
+    AdvisorCommand, CommandContext, CommandError, Commands, ConversationCommand, HandlerLimits, UserCommand,
+};
 use advisor_eventlog::{EventLog, Expected, NewEvent};
 use advisor_events::{
-    Actor, AdvisorId, Clock, Event, KeyStore, Metadata, SealContext, StreamName, UserId,
+    Actor, AdvisorId, Clock, ConversationId, Event, KeyStore, Metadata, SealContext, StreamName, UserId,
     advisor::{Status, Visibility},
     log::{LogEvent, Opened},
     user::Profile,
@@ -40,6 +42,12 @@ pub(crate) const PEOPLE: [&str; 2] = ["ana", "bea"];
 const CLIENTS_EACH: usize = 2;
 /// Processes of workers.
 const WORKERS: usize = 2;
+
+/// Things that happen while viewers connect.
+const HAND_OVERS: usize = 4;
+/// How long it takes at most until a viewer who connects at once has heard of them: less than a heartbeat, with which
+/// a stream looks for itself.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long it takes at most until a viewer, connected or not, has heard of everything.
 const NEWS_WITHIN: Duration = Duration::from_secs(10);
@@ -64,6 +72,8 @@ pub(crate) struct Parts {
     /// Reads the rows as they are, past all processes.
     pub(crate) onlooker: Reader,
     dice: Dice,
+    trap_dice: Dice,
+    hand_over_dice: Dice,
     /// By role, who plays it now.
     processes: Mutex<BTreeMap<String, Arc<Process>>>,
     /// Where requests go.
@@ -103,6 +113,8 @@ impl World {
             follower: Arc::default(),
             served: Mutex::default(),
             dice: weather.dice("chaos"),
+            trap_dice: weather.dice("traps"),
+            hand_over_dice: weather.dice("hand-over"),
             processes: Mutex::default(),
             started: Mutex::default(),
             weather,
@@ -118,6 +130,8 @@ impl World {
         let until = Instant::now() + length;
         let chaos = self.clone();
         self.stage.enter("chaos", async move { chaos.strike_until(until).await });
+        let chaos = self.clone();
+        self.stage.enter("traps", async move { chaos.trap_until(until).await });
         let dice = self.weather.dice("turns");
         self.stage.play(&dice, tokio::time::sleep_until(until)).await;
     }
@@ -126,6 +140,7 @@ impl World {
     /// does not.
     pub(crate) async fn come_to_rest(&self) -> bool {
         self.stage.remove("chaos");
+        self.stage.remove("traps");
         self.weather.note("world", "comes to rest");
         self.weather.clear_up();
         self.start_everything();
@@ -137,12 +152,52 @@ impl World {
                 if world.is_at_rest().await {
                     // Now whoever looks has to hear of it.
                     tokio::time::sleep(NEWS_WITHIN).await;
+                    world.hand_over().await;
                     return true;
                 }
             }
             false
         };
         self.stage.play(&dice, resting).await
+    }
+
+    /// One thing happens while viewers connect, and nothing after it: what one misses then, it hears of nobody.
+    async fn hand_over(&self) {
+        let log: Arc<dyn EventLog> = Arc::<SimLog>::clone(&self.log);
+        let commands = Commands::new(&log, &self.keys, HandlerLimits::default());
+        for round in 0..HAND_OVERS {
+            self.weather.calm_down();
+            let rename = async {
+                for person in PEOPLE {
+                    let id = ConversationId(format!("of-{person}"));
+                    let (stream, user_id) = (StreamName::conversation(&id), UserId::from(person));
+                    let actor = Actor::Import("hand-over".into());
+                    let context = CommandContext::new(actor, format!("{person} {round}"), self.weather.now());
+                    let rename = ConversationCommand::Rename { user_id, title: format!("title of round {round}") };
+                    match commands.conversations.execute(&stream, rename, context).await {
+                        // Somebody may have given up on starting their conversation.
+                        Ok(_) | Err(CommandError::Refused(_)) => {}
+                        Err(error) => self.weather.wrong(format!("{person} is not renamed: {error:?}")),
+                    }
+                }
+            };
+            let reconnect = async {
+                for viewer in &self.viewers {
+                    tokio::time::sleep(self.hand_over_dice.ms(0..30)).await;
+                    self.kill(viewer.name());
+                    self.start(viewer.name());
+                }
+            };
+            futures::join!(rename, reconnect);
+            tokio::time::sleep(TOLD_WITHIN).await;
+            self.weather.clear_up();
+            for viewer in &self.viewers {
+                let Some(served) = self.served() else { return };
+                for difference in viewer.differences(&served).await {
+                    self.weather.wrong(format!("after {TOLD_WITHIN:?}: {difference}"));
+                }
+            }
+        }
     }
 
     /// The log's opening, people and advisors.
@@ -267,6 +322,17 @@ impl World {
                 9 => self.retire(),
                 _ => self.cut_power().await,
             }
+        }
+    }
+
+    /// Now and then a worker stands still when it is about to say how a reply ends, for longer than others wait for it.
+    async fn trap_until(&self, until: Instant) {
+        while Instant::now() < until {
+            tokio::time::sleep(self.trap_dice.ms(5_000..20_000)).await;
+            let role = format!("worker.{}", 1 + self.trap_dice.roll(WORKERS as u64));
+            let length = self.trap_dice.ms(11_000..25_000);
+            self.weather.note("chaos", &format!("lays a trap for {role}"));
+            self.processes.lock().unwrap()[&role].trap(length);
         }
     }
 
