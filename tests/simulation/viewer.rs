@@ -31,6 +31,8 @@ struct Memory {
     kept: Kept,
     /// By reply, the attempt and its text so far.
     texts: BTreeMap<String, (u64, Vec<u16>)>,
+    /// By reply, the attempt that this connection has told of last.
+    attempts: BTreeMap<String, u64>,
 }
 
 /// What a viewer asks for.
@@ -88,6 +90,7 @@ impl Viewer {
         else {
             return;
         };
+        self.memory.lock().unwrap().attempts.clear();
         let (mut body, mut text) = (body.into_data_stream(), String::new());
         while let Some(Ok(chunk)) = body.next().await {
             text.push_str(std::str::from_utf8(&chunk).expect("text"));
@@ -158,13 +161,18 @@ impl Viewer {
 }
 
 impl Memory {
-    /// A higher attempt begins anew; in one attempt nothing is left out.
+    /// A higher attempt begins anew; in one attempt nothing is left out. A new connection begins with what is written,
+    /// which may be an earlier attempt than the one before has heard of: that is nothing new.
     fn append(&mut self, delta: &Value) -> Result<(), String> {
         let number = |name: &str| delta[name].as_u64().expect("a number");
         let (attempt, reply) = (number("attempt"), delta["replyId"].as_str().expect("a reply"));
         let (at, text) = self.texts.entry(reply.to_owned()).or_default();
+        let before = self.attempts.insert(reply.to_owned(), attempt).unwrap_or_default();
+        if attempt < before {
+            return Err(format!("{reply} goes from attempt {before} back to {attempt}"));
+        }
         if attempt < *at {
-            return Err(format!("{reply} goes from attempt {at} back to {attempt}"));
+            return Ok(());
         }
         if attempt > *at {
             (*at, *text) = (attempt, Vec::new());
