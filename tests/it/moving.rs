@@ -91,7 +91,9 @@ async fn a_server_that_moves_to_postgresql_answers_as_before_and_gives_nothing_b
 #[tokio::test]
 async fn a_log_that_moved_without_its_keys_is_not_served() {
     let mut server = Server::start_with(&[("ADVISOR_READ_MODEL_URL", "sqlite:data")]);
-    talk(&server.client("ana", &[])).await;
+    let ana = server.client("ana", &[]);
+    let conversation = talk(&ana).await;
+    let before = answers(&ana, &conversation).await;
     let database = Database::make();
     let running = copy(&server, &database.url).output().unwrap();
     assert!(!running.status.success() && stderr(&running).contains("in use"), "{}", stderr(&running));
@@ -108,6 +110,9 @@ async fn a_log_that_moved_without_its_keys_is_not_served() {
     let rest = copy(&server, &database.url).output().unwrap();
     assert!(rest.status.success(), "{}", stderr(&rest));
     server.start_again();
+    let ana = ana.at(&server);
+    ready(&ana).await;
+    assert_eq!(answers(&ana, &conversation).await, before);
 }
 
 /// The same person on another connection: the test has stood still for so long that the server may have closed the one
