@@ -126,8 +126,9 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn();
-        let child =
-            child.unwrap_or_else(|error| panic!("{}: {error}; cargo builds it with all tests", built.display()));
+        let child = child.unwrap_or_else(|error| {
+            panic!("{}: {error}; `cargo build --workspace --examples` builds it", built.display())
+        });
         Self { name, child }
     }
 
