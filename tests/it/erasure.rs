@@ -44,7 +44,7 @@ async fn of_an_erased_person_nothing_is_left_and_everybody_elses_answers_are_the
     }
     server.start_again();
     let ben = ben.at(&server);
-    ready(&ben).await;
+    ben.until_ready().await;
     assert_eq!(answers(&ben, &bens).await, others);
     check_nothing_is_left(&server, &bens, &ben).await;
     let again = server.advisor(&["users", "erase", "ana", "--yes"]);
@@ -92,7 +92,7 @@ async fn an_erasure_that_the_server_died_in_is_carried_out_by_the_next_start() {
         server.kill();
         erasing.wait().unwrap();
         server.start_again();
-        ready(&ana.at(&server)).await;
+        ana.at(&server).until_ready().await;
         // The deletion may not have been written yet; what was written is carried out.
         let is_deleted = server.events("user-ana").iter().any(|event| event["type"] == "user.deleted.v1");
         if is_deleted {
@@ -138,7 +138,7 @@ async fn write_everywhere(client: &Client, model: &FaultyModel) -> String {
 }
 
 /// Everything that a person can ask about their own, as it comes.
-async fn answers(client: &Client, conversation: &str) -> Vec<String> {
+pub(crate) async fn answers(client: &Client, conversation: &str) -> Vec<String> {
     let mut answers = Vec::new();
     for path in [
         "/api/me",
@@ -164,15 +164,6 @@ async fn check_nothing_is_left(server: &Server, bens: &str, ben: &Client) {
     assert!(opened.contains(r#"{"erased":true}"#));
     let theirs = ben.get(&format!("/api/conversations/{bens}")).await;
     assert!(theirs.to_string().contains("kanarie-58c1-ben"), "who is not erased keeps everything");
-}
-
-async fn ready(client: &Client) {
-    let ready = async {
-        while client.http.get(format!("{}/readyz", client.url)).send().await.unwrap().status() != 200 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ready).await.expect("the server is ready");
 }
 
 /// The files of the data directory in which a word stands.

@@ -72,11 +72,7 @@ async fn a_log_moves_into_kurrentdb_and_what_lies_beside_it_stays() {
     server.start_again();
     let user = user.at(&server);
     // They are filled beside the first answers.
-    let begun = Instant::now();
-    while user.http.get(format!("{}/readyz", user.url)).send().await.unwrap().status() != 200 {
-        assert!(begun.elapsed() < PATIENCE, "the server is not ready");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    user.until_ready().await;
     user.command("StartConversation", &json!({"title": "Settled"})).await;
     let after = user.get("/api/conversations").await;
     assert_eq!((&after[0]["title"], &after[1]), (&json!("Settled"), &before[0]));

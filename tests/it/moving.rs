@@ -3,6 +3,7 @@
 use crate::{
     clerk::{SECRET, is_signed_out_soon, session_event, session_of, status, tell},
     database::Database,
+    erasure::answers,
     server::{Client, PATIENCE, Server},
 };
 use reqwest::Method;
@@ -55,7 +56,7 @@ async fn a_server_that_moves_to_postgresql_answers_as_before_and_gives_nothing_b
     }
     server.start_again();
     let (ana, ben, eve) = (ana.at(&server), ben.at(&server), eve.at(&server));
-    ready(&ana).await;
+    ana.until_ready().await;
     assert_eq!(answers(&ana, &anas).await, before.0);
     assert_eq!(answers(&ben, &bens).await, bens_before);
     assert_eq!(rename(&ben, &bens).await, renamed, "the same key is answered from what was written before");
@@ -83,7 +84,7 @@ async fn a_server_that_moves_to_postgresql_answers_as_before_and_gives_nothing_b
     server.set("ADVISOR_READ_MODEL_URL", Some("sqlite:data"));
     server.start_again();
     let (ana, ben, eve) = (ana.at(&server), ben.at(&server), eve.at(&server));
-    ready(&ana).await;
+    ana.until_ready().await;
     assert_eq!((answers(&ana, &anas).await, answers(&ben, &bens).await), after);
     assert_eq!((status(&lost_phone.at(&server)).await, status(&eve).await), (401, 401));
 }
@@ -111,7 +112,7 @@ async fn a_log_that_moved_without_its_keys_is_not_served() {
     assert!(rest.status.success(), "{}", stderr(&rest));
     server.start_again();
     let ana = ana.at(&server);
-    ready(&ana).await;
+    ana.until_ready().await;
     assert_eq!(answers(&ana, &conversation).await, before);
 }
 
@@ -140,23 +141,6 @@ async fn talk(client: &Client) -> String {
     };
     tokio::time::timeout(PATIENCE, whole).await.expect("a whole reply");
     conversation
-}
-
-/// Everything that a person can ask for, byte by byte.
-async fn answers(client: &Client, conversation: &str) -> Vec<String> {
-    let mut answers = Vec::new();
-    for path in [
-        "/api/me",
-        "/api/advisors",
-        "/api/conversations",
-        &format!("/api/conversations/{conversation}"),
-        &format!("/api/conversations/{conversation}/messages?limit=100"),
-    ] {
-        let answer = client.ask(Method::GET, path, &[], None).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-        answers.push(answer.text);
-    }
-    answers
 }
 
 /// Renames a conversation, always by the same key; gives the answer but its position.
@@ -213,15 +197,6 @@ async fn copy_is_cut_off(server: &mut Server, database: &Database, url: &str) {
     server.wait_for_end();
     let log = server.log_text();
     assert!(log.contains("is not finished: call `advisor log copy` again"), "{log}");
-}
-
-async fn ready(client: &Client) {
-    let ready = async {
-        while client.http.get(format!("{}/readyz", client.url)).send().await.unwrap().status() != 200 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ready).await.expect("the server is ready");
 }
 
 fn stderr(output: &Output) -> String {

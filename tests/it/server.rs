@@ -281,6 +281,16 @@ impl Client {
         Self { url: server.url.clone(), ..self.clone() }
     }
 
+    /// Waits until the server is ready: its read models are filled.
+    pub(crate) async fn until_ready(&self) {
+        let ready = async {
+            while self.http.get(format!("{}/readyz", self.url)).send().await.unwrap().status() != StatusCode::OK {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.expect("the server is ready");
+    }
+
     /// A request with the token.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)

@@ -6,22 +6,19 @@ mod beside;
 use crate::{
     config::{Config, engines::EventLogEngine},
     output,
+    serve::OpenLog,
 };
 use advisor_eventlog::{
-    EventLog, Expected, Filter, NewEvent, Position, PostgresLog, PostgresLogOptions, Recorded, SqliteLog,
-    SqliteLogOptions,
-    port::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, PAGE_EVENTS_MAX},
+    EventLog, Expected, Filter, NewEvent, Position, Recorded,
+    port::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, PAGE_EVENTS_MAX, append_bytes},
 };
-#[cfg(feature = "kurrentdb")]
-use advisor_eventlog::{KurrentDbLog, KurrentDbOptions};
 use advisor_events::StreamName;
 use anyhow::{Context, Result, bail, ensure};
 use beside::Beside;
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
-use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
-use std::{path::PathBuf, vec};
+use std::{path::PathBuf, sync::Arc, vec};
 
 /// Look after an event log.
 #[derive(Subcommand)]
@@ -82,28 +79,12 @@ enum Side {
     To,
 }
 
-async fn open(url: &str, side: Side, config: &Config) -> Result<Box<dyn EventLog>> {
-    match EventLogEngine::parse(url) {
-        Some(EventLogEngine::Sqlite(path)) => {
-            match side {
-                Side::From => ensure!(path.is_file(), "there is no {}", path.display()),
-                Side::To => {}
-            }
-            Ok(Box::new(SqliteLog::open(SqliteLogOptions::at(path))?))
-        }
-        Some(EventLogEngine::Postgres(url)) => {
-            Ok(Box::new(PostgresLog::open(PostgresLogOptions::at(url.expose_secret()))?))
-        }
-        #[cfg(feature = "kurrentdb")]
-        Some(EventLogEngine::KurrentDb(url)) => {
-            let namespace = config.engines.event_log_namespace.clone();
-            let options = KurrentDbOptions { namespace, ..KurrentDbOptions::at(url.expose_secret()) };
-            Ok(Box::new(KurrentDbLog::open(options).await?))
-        }
-        #[cfg(not(feature = "kurrentdb"))]
-        Some(EventLogEngine::KurrentDb(_)) => bail!("KurrentDB is not built into this program"),
-        None => bail!("a log is {}", EventLogEngine::URLS),
+async fn open(url: &str, side: Side, config: &Config) -> Result<Arc<dyn EventLog>> {
+    let engine = EventLogEngine::parse(url).with_context(|| format!("a log is {}", EventLogEngine::URLS))?;
+    if let (Side::From, EventLogEngine::Sqlite(path)) = (side, &engine) {
+        ensure!(path.is_file(), "there is no {}", path.display());
     }
+    Ok(OpenLog::open(&engine, config).await?.port())
 }
 
 /// What a copy has come to.
@@ -241,7 +222,7 @@ impl Run {
 }
 
 fn bytes_of(event: &Recorded) -> usize {
-    event.data.len() + event.metadata.len() + 2 * event.type_name.len()
+    append_bytes(&event.type_name, &event.data, &event.metadata)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The key that wraps all persons' keys: given by the operator, or made in the data directory.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use hkdf::Hkdf;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
 use std::{
     fs,
     io::Write,
@@ -39,6 +41,14 @@ pub(crate) fn load(data_dir: &Path, configured: Option<&SecretString>) -> Result
     decode(text.trim()).with_context(|| format!("the master key {} is damaged", path.display()))
 }
 
+/// A key of its own for one use, which tells nothing of the master key.
+pub(crate) fn derive(master_key: &[u8; 32], purpose: &str) -> Result<[u8; 32]> {
+    let mut key = [0; 32];
+    let derived = Hkdf::<Sha256>::new(None, master_key).expand(purpose.as_bytes(), &mut key);
+    derived.map_err(|_| anyhow!("the key of {purpose} can't be derived"))?;
+    Ok(key)
+}
+
 fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("master.key")
 }
@@ -46,7 +56,7 @@ fn file(data_dir: &Path) -> PathBuf {
 /// Written beside and linked into place, so that no crash leaves half a key and no second process replaces one.
 fn create(path: &Path) -> Result<()> {
     let mut key = [0_u8; 32];
-    getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    getrandom::fill(&mut key).map_err(|error| anyhow!("no randomness: {error}"))?;
     let fresh = path.with_extension(format!("key.{}", std::process::id()));
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     file.write_all(STANDARD.encode(key).as_bytes())?;

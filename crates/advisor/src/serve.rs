@@ -10,7 +10,7 @@ mod sign_in;
 mod workers;
 
 pub(crate) use end::{RUNNER_MAX as RUNNER_END_MAX, STORES_MAX as STORES_END_MAX, WORK_MAX as WORK_END_MAX};
-pub(crate) use engines::SIDE_FILE;
+pub(crate) use engines::{OpenLog, SIDE_FILE};
 
 use crate::{
     config::Config,
@@ -24,11 +24,9 @@ use advisor_api::{
 use advisor_commands::Commands;
 use advisor_events::{Clock, KeyStore};
 use advisor_projections::{Reader, Runner, RunnerParts};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use clap::Parser;
 use engines::Stores;
-use hkdf::Hkdf;
-use sha2::Sha256;
 use std::{
     fs,
     os::unix::fs::DirBuilderExt,
@@ -185,9 +183,7 @@ impl Running {
 }
 
 fn settings(config: &Config, master_key: &[u8; 32]) -> Result<Settings> {
-    let mut cursor_key = [0; 32];
-    let derived = Hkdf::<Sha256>::new(None, master_key).expand(b"advisor cursors", &mut cursor_key);
-    derived.map_err(|_| anyhow!("the key of cursors can't be derived"))?;
+    let cursor_key = master_key::derive(master_key, "advisor cursors")?;
     let limits = &config.limits;
     Ok(Settings {
         body: limits.body,

@@ -229,12 +229,17 @@ pub fn check_append(stream: &StreamName, events: &[NewEvent]) -> Result<(), Appe
         if event.type_name.is_empty() || event.type_name.starts_with('$') {
             return Err(AppendError::Invalid("an empty event type, or a system's"));
         }
-        bytes += event.data.len() + event.metadata.len() + 2 * event.type_name.len();
+        bytes += append_bytes(&event.type_name, &event.data, &event.metadata);
     }
     if bytes > APPEND_BYTES_MAX || events.len() > APPEND_EVENTS_MAX {
         return Err(AppendError::TooLarge);
     }
     Ok(())
+}
+
+/// What an event counts for in [`APPEND_BYTES_MAX`].
+pub fn append_bytes(type_name: &str, data: &[u8], metadata: &[u8]) -> usize {
+    data.len() + metadata.len() + 2 * type_name.len()
 }
 
 fn check_stream_name(stream: &StreamName) -> Result<(), AppendError> {

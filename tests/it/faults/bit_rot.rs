@@ -5,7 +5,7 @@ use super::consumption::remove_read_models;
 use crate::{
     build::Build,
     live_client::LiveClient,
-    server::{Answer, Client, PATIENCE, Server},
+    server::{Answer, Client, Server},
 };
 use reqwest::Method;
 use rusqlite::Connection;
@@ -50,7 +50,7 @@ pub(super) async fn trial(build: Build) {
 
 /// What is shown of it is what was before the event, and says so.
 async fn assert_parked(server: &Server, user: &Client, id: &str, position: u64) {
-    wait_until_ready(server).await;
+    user.until_ready().await;
     let shown = conversation(user, id).await;
     assert_eq!(shown.header("x-parked"), "true", "an event that can't be read was passed over: {}", shown.text);
     let rows = [&shown.body["title"], &shown.body["messages"]];
@@ -87,7 +87,7 @@ async fn assert_told(server: &Server, position: u64) {
 
 /// It is read on, and those who look at it are told at once.
 async fn assert_mended(server: &Server, user: &Client, id: &str) {
-    wait_until_ready(server).await;
+    user.until_ready().await;
     assert_eq!(conversation(user, id).await.header("x-parked"), "true", "nobody has tried it again yet");
     let path = format!("/api/conversations/{id}");
     let mut live = LiveClient::connect(user, std::slice::from_ref(&path), None).await;
@@ -109,15 +109,6 @@ async fn assert_mended(server: &Server, user: &Client, id: &str) {
 fn assert_verified(server: &Server) {
     let output = server.advisor(&["verify"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-}
-
-async fn wait_until_ready(server: &Server) {
-    let ready = async {
-        while reqwest::get(format!("{}/readyz", server.admin_url)).await.unwrap().status() != 200 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ready).await.expect("all but one stream go on, and the server is ready");
 }
 
 async fn conversation(user: &Client, id: &str) -> Answer {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Engines {
     pub(crate) event_log: EventLogEngine,
     /// What stands before the names of streams in a KurrentDB.
+    #[cfg_attr(not(feature = "kurrentdb"), expect(dead_code, reason = "It is KurrentDB's."))]
     pub(crate) event_log_namespace: String,
     pub(crate) read_models: ReadModelEngine,
     pub(crate) bus: BusEngine,

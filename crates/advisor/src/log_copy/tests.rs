@@ -1,5 +1,7 @@
 use super::*;
-use advisor_eventlog::{AppendError, Appended, Direction, MemoryLog, Page, ReadError, Subscription};
+use advisor_eventlog::{
+    AppendError, Appended, Direction, MemoryLog, Page, ReadError, SqliteLog, SqliteLogOptions, Subscription,
+};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;

@@ -1,11 +1,11 @@
-//! Opens what the configuration names: an arm for each engine, and nowhere else a word about which one runs.
+//! Opens what the configuration names, an arm for each engine: what uses it does not know which one runs.
 
 use crate::{
     config::{
         Config,
         engines::{BusEngine, EventLogEngine, ReadModelEngine},
     },
-    master_key::KEYS_FILE,
+    master_key::{self, KEYS_FILE},
     serve::create_data_dir,
 };
 use advisor_bus::{Bus, InProcessBus, NatsBus, NatsOptions};
@@ -16,10 +16,8 @@ use advisor_projections::{
     Generation, Generations, Keys, PostgresOptions, SideStore, SqliteOptions,
     postgres::{GENERATION_SCHEMA, KEYS_SCHEMA, SIDE_SCHEMA},
 };
-use anyhow::{Context, Result, anyhow};
-use hkdf::Hkdf;
+use anyhow::{Context, Result};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
 use std::sync::Arc;
 
 /// The file of the side store, in the directory of the read models.
@@ -34,7 +32,7 @@ pub(super) struct Stores {
 }
 
 /// The event log as it was opened.
-pub(super) enum OpenLog {
+pub(crate) enum OpenLog {
     Sqlite(Arc<SqliteLog>),
     Postgres(Arc<PostgresLog>),
     #[cfg(feature = "kurrentdb")]
@@ -42,8 +40,32 @@ pub(super) enum OpenLog {
 }
 
 impl OpenLog {
+    /// Opens a log, within the bounds that are set for all.
+    pub(crate) async fn open(engine: &EventLogEngine, config: &Config) -> Result<Self> {
+        match engine {
+            EventLogEngine::Sqlite(path) => {
+                let options = SqliteLogOptions { path: path.clone(), ..config.limits.log.clone() };
+                Ok(Self::Sqlite(Arc::new(SqliteLog::open(options)?)))
+            }
+            EventLogEngine::Postgres(url) => {
+                Ok(Self::Postgres(Arc::new(PostgresLog::open(postgres_log(url, &config.limits.log))?)))
+            }
+            #[cfg(feature = "kurrentdb")]
+            EventLogEngine::KurrentDb(url) => {
+                let namespace = config.engines.event_log_namespace.clone();
+                let options = KurrentDbOptions { namespace, ..KurrentDbOptions::at(url.expose_secret()) };
+                Ok(Self::KurrentDb(Arc::new(KurrentDbLog::open(options).await?)))
+            }
+            #[cfg(not(feature = "kurrentdb"))]
+            EventLogEngine::KurrentDb(url) => {
+                let url = crate::config::masking::masked(url.expose_secret());
+                anyhow::bail!("the engine of {url} is not built into this program")
+            }
+        }
+    }
+
     /// The log as everybody else sees it.
-    pub(super) fn port(&self) -> Arc<dyn EventLog> {
+    pub(crate) fn port(&self) -> Arc<dyn EventLog> {
         match self {
             Self::Sqlite(log) => Arc::clone(log) as _,
             Self::Postgres(log) => Arc::clone(log) as _,
@@ -66,7 +88,7 @@ impl Stores {
     /// Opens the log, the keys, the side store and the live read models, in this order: whoever holds the lock of a
     /// log in SQLite owns the whole data directory.
     pub(super) async fn open(config: &Config, master_key: [u8; 32]) -> Result<Self> {
-        let log = open_log(config).await?;
+        let log = OpenLog::open(&config.engines.event_log, config).await.context("`event_log_url`")?;
         match &config.engines.read_models {
             ReadModelEngine::Sqlite(directory) => {
                 create_data_dir(directory)?;
@@ -96,30 +118,6 @@ impl Stores {
         self.log.close().await;
         self.side.close().await;
         self.generation.close().await;
-    }
-}
-
-async fn open_log(config: &Config) -> Result<OpenLog> {
-    match &config.engines.event_log {
-        EventLogEngine::Sqlite(path) => {
-            let options = SqliteLogOptions { path: path.clone(), ..config.limits.log.clone() };
-            Ok(OpenLog::Sqlite(Arc::new(SqliteLog::open(options)?)))
-        }
-        EventLogEngine::Postgres(url) => {
-            let log = PostgresLog::open(postgres_log(url, &config.limits.log)).context("`event_log_url`")?;
-            Ok(OpenLog::Postgres(Arc::new(log)))
-        }
-        #[cfg(feature = "kurrentdb")]
-        EventLogEngine::KurrentDb(url) => {
-            let namespace = config.engines.event_log_namespace.clone();
-            let options = KurrentDbOptions { namespace, ..KurrentDbOptions::at(url.expose_secret()) };
-            Ok(OpenLog::KurrentDb(Arc::new(KurrentDbLog::open(options).await.context("`event_log_url`")?)))
-        }
-        #[cfg(not(feature = "kurrentdb"))]
-        EventLogEngine::KurrentDb(url) => {
-            let url = crate::config::masking::masked(url.expose_secret());
-            anyhow::bail!("`event_log_url`: the engine of {url} is not built into this program")
-        }
     }
 }
 
@@ -153,9 +151,7 @@ pub(super) async fn open_bus(config: &Config, master_key: &[u8; 32]) -> Result<A
     match &config.engines.bus {
         BusEngine::Local => Ok(Arc::new(InProcessBus::holding(messages_max))),
         BusEngine::Nats(nats) => {
-            let mut key = [0; 32];
-            let derived = Hkdf::<Sha256>::new(None, master_key).expand(b"advisor bus", &mut key);
-            derived.map_err(|_| anyhow!("the key of the bus can't be derived"))?;
+            let key = master_key::derive(master_key, "advisor bus")?;
             let options = NatsOptions {
                 credentials_file: nats.credentials_file.clone(),
                 ca_file: nats.ca_file.clone(),
