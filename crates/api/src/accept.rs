@@ -12,7 +12,7 @@ mod takeover;
 pub use takeover::Takeover;
 
 pub use crowd::AddressLimits;
-pub use shedding::{SHED_BODY_BYTES_MAX, SHED_DELAY};
+pub use shedding::{SHED_BODY_BYTES_MAX, SHED_DELAY, SHED_HASTE};
 
 use crate::{
     layers,

@@ -24,7 +24,7 @@ pub use crate::{
     },
     sqlite::{
         STATEMENTS_CACHED_MAX,
-        checkpoints::{COMMITS_BETWEEN, CUT_WAIT, RESTART_WAIT, ROWS_BETWEEN, SCRUB_TRIES_MAX},
+        checkpoints::{BYTES_BETWEEN, CUT_WAIT, RESTART_WAIT, SCRUB_TRIES_MAX},
         writer::GROUP_MAX as WRITE_GROUP_MAX,
     },
 };

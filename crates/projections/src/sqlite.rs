@@ -164,7 +164,7 @@ impl SqliteStore {
         writing.push(spawn("sqlite-checkpoint", move || shared.run(&connection))?);
         let (queue, limits) = (Arc::clone(&writes), options.clone());
         let write = move || {
-            let wal = Wal::new(&checkpoints, &limits.path, limits.wal_bytes_max, limits.busy_timeout);
+            let wal = Wal::new(&checkpoints, &owner, &limits);
             writer::write_until_closed(&owner, &queue, limits.durability, wal);
             checkpoints.close();
         };

@@ -1,7 +1,7 @@
 //! Requests that are refused before hyper reads them: the answer is written past it, and nobody reads the body.
 
 use super::head::Following;
-use crate::{problem::RETRY_AFTER, traffic::Shed};
+use crate::traffic::Shed;
 use bytes::{Buf, Bytes};
 use httparse::Request;
 use std::{
@@ -18,8 +18,11 @@ use tokio::{
 /// Longest body that is received and thrown away, so that its connection can go on. Whose is longer comes as far as its
 /// gate.
 pub const SHED_BODY_BYTES_MAX: u64 = 64 * 1024;
-/// How long the refusal of somebody waits who was told to wait and has not.
+/// How long the refusal of somebody waits who was told to wait and asked again at once.
 pub const SHED_DELAY: Duration = Duration::from_millis(25);
+/// How soon after a refusal is at once: who needs the answer before he asks again. What is delayed costs a timer and
+/// another turn of the connection, so that those who come on a schedule of their own are better refused without.
+pub const SHED_HASTE: Duration = Duration::from_millis(3);
 
 /// The refusals of one connection.
 #[derive(Default)]
@@ -29,7 +32,7 @@ pub(super) struct Shedding {
     answer: Bytes,
     /// Until when it waits.
     delay: Option<Pin<Box<Sleep>>>,
-    /// When the last request was refused.
+    /// When the last refusal had been written.
     refused: Option<Instant>,
 }
 
@@ -49,10 +52,9 @@ impl Shedding {
 
     /// Begins to answer. Who asks again and again without a pause would have the server do nothing but refuse.
     pub(super) fn begin(&mut self, answer: Bytes) {
-        let now = Instant::now();
-        let hasty = self.refused.is_some_and(|before| now.duration_since(before) < RETRY_AFTER);
+        let hasty = self.refused.is_some_and(|refused| refused.elapsed() < SHED_HASTE);
         self.delay = hasty.then(|| Box::pin(sleep(SHED_DELAY)));
-        (self.answer, self.refused) = (answer, Some(now));
+        self.answer = answer;
     }
 
     /// Waits no longer.
@@ -75,6 +77,7 @@ impl Shedding {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.answer.advance(written);
+            self.refused = Some(Instant::now());
         }
         Poll::Ready(Ok(()))
     }

@@ -4,8 +4,9 @@ use super::{SqliteOptions, statements};
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::{
+    cell::Cell,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,11 +14,11 @@ use std::{
     time::Duration,
 };
 
-/// Rows written between two checkpoints, at most.
-pub const ROWS_BETWEEN: u64 = 10_000;
-/// Commits between two checkpoints, at most: each writes whole pages, however few rows it has. Small steps, because
-/// what a step syncs holds up the commits of other files on the same disk.
-pub const COMMITS_BETWEEN: u32 = 100;
+/// Bytes in the write-ahead log from one checkpoint to the next, about. Small steps, because what a step syncs holds up
+/// the commits of other files on the same disk.
+pub const BYTES_BETWEEN: u64 = 8 * 1_024 * 1_024;
+/// SQLite's pages, where a file does not say otherwise.
+const PAGE_BYTES: u64 = 4_096;
 /// How long a commit may be held up by letting the log begin anew, after a checkpoint that has left little of it.
 pub const RESTART_WAIT: Duration = Duration::from_millis(2);
 /// How often the log is tried to be cut when nothing of removed rows may be left in it.
@@ -40,12 +41,25 @@ enum Wanted {
     End,
 }
 
+thread_local! {
+    /// How many pages the log of this thread's writing connection has.
+    static PAGES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Has SQLite say after each commit how long the write-ahead log is: its file does not shrink when it begins anew.
+fn count_pages(connection: &Connection) {
+    connection.wal_hook(Some(|_, pages| {
+        PAGES.set(u64::try_from(pages).unwrap_or(0));
+        Ok(())
+    }));
+}
+
 /// The write-ahead log, seen from the writer: when to ask for a checkpoint, and when to cut it itself.
 pub(super) struct Wal<'a> {
     checkpoints: &'a Checkpoints,
     path: PathBuf,
-    rows: u64,
-    commits: u32,
+    /// How many pages the log had when a checkpoint was last asked for.
+    asked_at: u64,
     bytes_max: u64,
     /// A log that could not be cut is left alone until it has grown to this.
     cut_at: u64,
@@ -89,10 +103,13 @@ impl Checkpoints {
 }
 
 impl<'a> Wal<'a> {
-    pub(super) fn new(checkpoints: &'a Checkpoints, file: &Path, bytes_max: u64, busy_timeout: Duration) -> Self {
-        let mut path = file.as_os_str().to_owned();
+    /// Seen from the thread that this connection writes in.
+    pub(super) fn new(checkpoints: &'a Checkpoints, connection: &Connection, options: &SqliteOptions) -> Self {
+        let mut path = options.path.as_os_str().to_owned();
         path.push("-wal");
-        Self { checkpoints, path: path.into(), rows: 0, commits: 0, bytes_max, cut_at: bytes_max, busy_timeout }
+        count_pages(connection);
+        let (bytes_max, busy_timeout) = (options.wal_bytes_max, options.busy_timeout);
+        Self { checkpoints, path: path.into(), asked_at: 0, bytes_max, cut_at: bytes_max, busy_timeout }
     }
 
     /// Called after each commit.
@@ -110,11 +127,11 @@ impl<'a> Wal<'a> {
                 self.restart(connection);
             }
         }
-        let rows = connection.total_changes();
-        self.commits += 1;
-        if rows.saturating_sub(self.rows) >= ROWS_BETWEEN || self.commits >= COMMITS_BETWEEN {
-            self.rows = rows;
-            self.commits = 0;
+        let pages = PAGES.get();
+        // It has begun anew.
+        self.asked_at = if pages < self.asked_at { 0 } else { self.asked_at };
+        if (pages - self.asked_at) * PAGE_BYTES >= BYTES_BETWEEN {
+            self.asked_at = pages;
             self.checkpoints.want(Wanted::Checkpoint);
         }
     }
@@ -202,7 +219,9 @@ mod tests {
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE n (b BLOB)")
             .unwrap();
         let checkpoints = Checkpoints::new();
-        let mut wal = Wal::new(&checkpoints, &path, 100_000, Duration::ZERO);
+        let options =
+            SqliteOptions { wal_bytes_max: 100_000, busy_timeout: Duration::ZERO, ..SqliteOptions::at(&path) };
+        let mut wal = Wal::new(&checkpoints, &writer, &options);
 
         let reader = Connection::open(&path).unwrap();
         reader.execute_batch("BEGIN; SELECT count(*) FROM n").unwrap();
@@ -215,5 +234,33 @@ mod tests {
         checkpoints.made.store(true, Ordering::Relaxed);
         wal.written(&writer);
         assert_eq!(fs::metadata(&wal.path).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_checkpoint_is_wanted_whenever_so_many_bytes_were_written_also_after_the_log_began_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file.db");
+        let writer = Connection::open(&path).unwrap();
+        writer
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE n (b BLOB)")
+            .unwrap();
+        let checkpoints = Checkpoints::new();
+        let mut wal = Wal::new(&checkpoints, &writer, &SqliteOptions::at(&path));
+        let eighth = format!("INSERT INTO n VALUES (zeroblob({}))", BYTES_BETWEEN / 8);
+        for round in 0..3 {
+            for _ in 0..7 {
+                writer.execute_batch(&eighth).unwrap();
+                wal.written(&writer);
+                assert!(*checkpoints.wanted.lock().unwrap() == Wanted::Nothing, "round {round}");
+            }
+            writer.execute_batch(&eighth).unwrap();
+            wal.written(&writer);
+            assert!(checkpoints.next() == Wanted::Checkpoint, "round {round}");
+            if round > 0 {
+                checkpoints.made.store(true, Ordering::Relaxed);
+                wal.written(&writer);
+            }
+        }
+        assert!(fs::metadata(&wal.path).unwrap().len() < 3 * BYTES_BETWEEN, "it has begun anew");
     }
 }

@@ -73,12 +73,11 @@ async fn no_refusal_comes_before_an_answer_that_is_due_nor_in_the_middle_of_one(
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_told_to_wait_and_has_not_is_made_to() {
+async fn who_asks_again_as_soon_as_he_is_refused_is_made_to_wait() {
     let mut line = Line::new();
     let _busy = line.occupy();
-    for (pause, waits) in
-        [(Duration::ZERO, false), (Duration::ZERO, true), (RETRY_AFTER / 2, true), (RETRY_AFTER, false)]
-    {
+    let (at_once, later) = (Duration::ZERO, SHED_HASTE);
+    for (pause, waits) in [(at_once, false), (at_once, true), (at_once, true), (SHED_HASTE / 2, true), (later, false)] {
         sleep(pause).await;
         let begun = Instant::now();
         line.say(QUERY).await;
