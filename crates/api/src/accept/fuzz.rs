@@ -55,15 +55,7 @@ async fn exchange(router: &Router, request: &[u8], cuts: &[u8]) -> Vec<String> {
     let doors = Doors::new(router.clone().into());
     let serving = connection(server, doors, AcceptLimits::default(), CancellationToken::new());
     let writing = async {
-        let mut rest = request;
-        for cut in cuts.iter().map(|cut| usize::from(*cut)) {
-            let (head, tail) = rest.split_at(cut.min(rest.len()));
-            // Whoever has heard enough may have closed.
-            drop(write.write_all(head).await);
-            tokio::task::yield_now().await;
-            rest = tail;
-        }
-        drop(write.write_all(rest).await);
+        write_in_pieces(&mut write, request, cuts).await;
         // The clock stands, and jumps when nothing moves any more: a client that goes at once is not served.
         tokio::time::sleep(Duration::from_mins(1)).await;
         drop(write.shutdown().await);
@@ -79,4 +71,16 @@ async fn exchange(router: &Router, request: &[u8], cuts: &[u8]) -> Vec<String> {
             answer[..3].to_owned()
         })
         .collect()
+}
+
+/// Writes all bytes, first pieces of the sizes of `cuts`. Whoever has heard enough may have closed.
+pub(super) async fn write_in_pieces(write: &mut (impl AsyncWrite + Unpin), bytes: &[u8], cuts: &[u8]) {
+    let mut rest = bytes;
+    for cut in cuts.iter().map(|cut| usize::from(*cut)) {
+        let (head, tail) = rest.split_at(cut.min(rest.len()));
+        drop(write.write_all(head).await);
+        tokio::task::yield_now().await;
+        rest = tail;
+    }
+    drop(write.write_all(rest).await);
 }

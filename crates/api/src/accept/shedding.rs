@@ -84,4 +84,6 @@ impl Shedding {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
