@@ -12,6 +12,7 @@ use crate::{
     reader::{Progress, State},
     side::leases::{Holder, LeaseRow, Leases},
 };
+use advisor_proof::{Mutant, is_planted};
 use std::{future::pending, time::Duration};
 use tokio::{
     sync::watch,
@@ -71,7 +72,12 @@ impl Lease {
     pub(crate) async fn keep(&self, tenure: &mut Tenure, progress: watch::Receiver<Progress>) {
         match self {
             Self::Alone => pending().await,
-            Self::Shared(lease) => lease.keep(tenure, progress).await,
+            Self::Shared(lease) => {
+                lease.keep(tenure, progress).await;
+                if is_planted(Mutant::FenceIgnored) {
+                    pending::<()>().await;
+                }
+            }
         }
     }
 

@@ -104,5 +104,7 @@ named! {
         EndsAtOnce = "ends_at_once",
         /// Read models are taken whatever log they were made from.
         CheckpointUncompared = "checkpoint_uncompared",
+        /// An owner of the read models goes on when another one has followed it, under whatever fence there is.
+        FenceIgnored = "fence_ignored",
     }
 }

@@ -1,7 +1,10 @@
 //! Trials that can't fail prove nothing: each promise is broken on purpose, in a build that is made for it, and the
 //! trial of that promise must fail, for the reason that it should.
 
-use super::{bit_rot, consumption, kills, logs_apart, named_points, power_cuts, races, reads_own_writes, shutdown};
+use super::{
+    bit_rot, consumption, kills, logs_apart, named_points, power_cuts, races, reads_own_writes, scaled::frozen_owner,
+    shutdown,
+};
 use crate::build::Build;
 use advisor_proof::{Mutant, Point};
 use std::time::Duration;
@@ -36,6 +39,7 @@ async fn try_on(mutant: Mutant) {
         Mutant::MinPositionIgnored => reads_own_writes::trial(build).await,
         Mutant::EndsAtOnce => shutdown::trial(build).await,
         Mutant::CheckpointUncompared => logs_apart::older_log(build).await,
+        Mutant::FenceIgnored => frozen_owner::trial(&build).await,
     }
 }
 
@@ -68,6 +72,7 @@ fn expected(mutant: Mutant) -> &'static [&'static str] {
         Mutant::WordsLogged => &["words of people were logged"],
         Mutant::EndsAtOnce => &["IncompleteMessage"],
         Mutant::CheckpointUncompared => &["an older log is taken"],
+        Mutant::FenceIgnored => &["more than one has written under a fence"],
     }
 }
 
@@ -126,4 +131,5 @@ caught! {
     words_in_the_log_are_caught: WordsLogged,
     an_end_without_order_is_caught: EndsAtOnce,
     read_models_of_another_log_are_caught: CheckpointUncompared,
+    an_owner_that_goes_on_when_it_was_followed_is_caught: FenceIgnored,
 }

@@ -4,6 +4,7 @@
 mod cluster;
 mod engines;
 mod engines_away;
-mod frozen_owner;
+pub(super) mod frozen_owner;
 mod main_job;
 mod process_kills;
+mod writers;

@@ -1,6 +1,6 @@
 //! Two processes that answer and two that work, each with a directory and ports of its own.
 
-use super::engines::Nats;
+use super::{engines::Nats, writers};
 use crate::{
     build::Build,
     server::{PATIENCE, Server},
@@ -20,15 +20,24 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Starts all of them over one database and one bus.
     pub(super) fn start(database: &str, nats: &Nats, more: &[(&str, &str)]) -> Self {
+        Self::start_build(&Build::usual(), database, nats, more)
+    }
+
+    /// The same of another build.
+    pub(super) fn start_build(build: &Build, database: &str, nats: &Nats, more: &[(&str, &str)]) -> Self {
         let shared = [
             ("ADVISOR_EVENT_LOG_URL", database),
             ("ADVISOR_READ_MODEL_URL", database),
             ("ADVISOR_BUS_URL", &nats.url()),
             ("ADVISOR_MASTER_KEY", MASTER_KEY),
         ];
-        let first = process("api", &[&shared, more].concat(), None);
-        let next = |role| process(role, &[&shared, more].concat(), Some(&first));
-        let (workers, second) = ([next("worker"), next("worker")], next("api"));
+        let variables = [&shared, more].concat();
+        let first = process(build, &[&variables[..], &[("ADVISOR_ROLE", "api")]].concat(), None);
+        let next = |own: &[(&str, &str)]| process(build, &[&variables, own].concat(), Some(&first));
+        let worker =
+            |name| next(&[("ADVISOR_ROLE", "worker"), ("ADVISOR_READ_MODEL_URL", &writers::signed(database, name))]);
+        let workers = [worker("one"), worker("two")];
+        let second = next(&[("ADVISOR_ROLE", "api")]);
         Self { apis: [first, second], workers }
     }
 
@@ -57,11 +66,11 @@ pub(super) async fn is_owner(worker: &Server) -> bool {
 }
 
 /// A process with its own directory; tokens of the first one's issuer are accepted everywhere.
-fn process(role: &str, variables: &[(&str, &str)], first: Option<&Server>) -> Server {
+fn process(build: &Build, variables: &[(&str, &str)], first: Option<&Server>) -> Server {
     let directory = tempfile::tempdir().unwrap();
     if let Some(first) = first {
         std::fs::create_dir(directory.path().join("data")).unwrap();
         std::fs::copy(first.data_dir().join("issuer.pem"), directory.path().join("data/issuer.pem")).unwrap();
     }
-    Server::start_in(directory, &Build::usual(), &[variables, &[("ADVISOR_ROLE", role)]].concat())
+    Server::start_in(directory, build, variables)
 }

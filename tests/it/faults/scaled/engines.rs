@@ -27,6 +27,11 @@ impl Database {
         let (address, _) = self.server.rsplit_once('/').unwrap();
         format!("{address}/{}", self.name)
     }
+
+    /// Runs statements, and gives the rows of the last one.
+    pub(super) fn sql(&self, text: &str) -> String {
+        sql(&self.url(), text)
+    }
 }
 
 impl Drop for Database {
@@ -35,9 +40,10 @@ impl Drop for Database {
     }
 }
 
-fn sql(url: &str, text: &str) {
-    let said = Command::new(postgres_program("psql")).args(["-qX", url, "-c", text]).output().unwrap();
+fn sql(url: &str, text: &str) -> String {
+    let said = Command::new(postgres_program("psql")).args(["-qXAt", url, "-c", text]).output().unwrap();
     assert!(said.status.success(), "{text}: {}", String::from_utf8_lossy(&said.stderr));
+    String::from_utf8(said.stdout).unwrap()
 }
 
 /// A PostgreSQL of a test's own, which can go and come back.

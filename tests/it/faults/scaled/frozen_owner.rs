@@ -3,8 +3,10 @@
 use super::{
     cluster::{Cluster, is_owner},
     engines::{Database, Nats},
+    writers,
 };
 use crate::{
+    build::Build,
     faults::{
         after::{account, check},
         load::Load,
@@ -16,8 +18,14 @@ use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_owner_that_was_frozen_beyond_its_lease_writes_nothing() {
+    trial(&Build::usual()).await;
+}
+
+#[expect(clippy::print_stdout, reason = "What was found is told beside the result.")]
+pub(in crate::faults) async fn trial(build: &Build) {
     let (database, nats) = (Database::make(), Nats::start());
-    let cluster = Cluster::start(&database.url(), &nats, &[("ADVISOR_DEMO_DELAY_MS", "20")]);
+    let cluster = Cluster::start_build(build, &database.url(), &nats, &[("ADVISOR_DEMO_DELAY_MS", "20")]);
+    writers::watch(&database);
     let load = Load::begin_at(&[&cluster.apis[0], &cluster.apis[1]]).await;
     let watchers = Watchers::begin(&load).await;
     let mut taken_over = Vec::new();
@@ -36,6 +44,7 @@ async fn an_owner_that_was_frozen_beyond_its_lease_writes_nothing() {
         frozen.signal("CONT");
         let begun = Instant::now();
         while is_owner(frozen).await {
+            writers::check(&database);
             assert!(begun.elapsed() < PATIENCE, "two are owners");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -45,5 +54,8 @@ async fn an_owner_that_was_frozen_beyond_its_lease_writes_nothing() {
     let (history, users) = load.end(&cluster.apis[1]).await;
     let checked = check(&cluster.apis[1], &history, &users).await;
     let watched = watchers.end(&checked.events).await;
-    println!("{}; {} events; taken over after {taken_over:?}; {watched}", account(&history), checked.events.len());
+    writers::check(&database);
+    let (did, events, owners) = (account(&history), checked.events.len(), writers::count(&database));
+    assert!(owners > 3, "one has followed another three times: {owners}");
+    println!("{did}; {events} events; {owners} owners; taken over after {taken_over:?}; {watched}");
 }
