@@ -203,6 +203,7 @@ async fn what_the_read_models_have_consumed_is_compared_with_the_log() {
     let lost = events[events.len() - 2]["position"].as_u64().unwrap();
     remove_event(&server.data_dir(), lost);
     server.start_again();
+    check_that_a_difference_is_told_before_the_rows(&server);
     let output = server.advisor(&["verify"]);
     let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -211,6 +212,17 @@ async fn what_the_read_models_have_consumed_is_compared_with_the_log() {
     let key = format!("conversation-{}", events[events.len() - 2]["data"]["conversationId"].as_str().unwrap());
     let rows = ["conversations", "owners"].map(|table| json!({"table": table, "key": key}));
     assert_eq!(found["rows"]["differences"], json!(rows));
+}
+
+/// It is told even where the rows can't be compared at all.
+fn check_that_a_difference_is_told_before_the_rows(server: &Server) {
+    let in_the_way = server.data_dir().join("scratch-copy.db");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let output = server.advisor(&["verify"]);
+    std::fs::remove_dir(in_the_way).unwrap();
+    let said = stderr(&output);
+    assert!(said.starts_with("the read models differ from the log at position "), "{said}");
+    assert!(said.contains("the server answers 503") && output.stdout.is_empty(), "{said}");
 }
 
 /// With Python's SQLite, since nobody else has the file open.

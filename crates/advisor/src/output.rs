@@ -12,6 +12,12 @@ pub(crate) fn line(text: &str) -> Result<()> {
     }
 }
 
+/// What should not wait until the data is there.
+#[expect(clippy::print_stderr, reason = "Data alone goes to stdout.")]
+pub(crate) fn news(text: &str) {
+    eprintln!("{text}");
+}
+
 /// An error with its causes, as one sentence each.
 #[expect(clippy::print_stderr, reason = "This is where errors of commands reach the operator.")]
 pub(crate) fn error(error: &anyhow::Error) {

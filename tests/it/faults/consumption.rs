@@ -29,6 +29,11 @@ pub(super) async fn trial(build: Build) {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     let difference = &found["difference"];
     let [kind, position] = ["kind", "position"].map(|field| difference[field].to_string().replace('"', ""));
+    if !difference.is_null() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let at_once = format!("the read models differ from the log at position {position} ({kind}); ");
+        assert!(said.starts_with(&at_once), "it is not said at once: {said}");
+    }
     assert!(output.status.success(), "kind: {kind}, at the position {position}");
     assert!(found["consumed"]["events"].as_u64() > Some(60), "{found}");
 }
