@@ -5,6 +5,7 @@ use crate::{
     server::{Answer, Client, PATIENCE, Server},
 };
 use advisor_kurrentdb_double::Double;
+use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,27 @@ async fn the_main_job_on_an_event_log_in_kurrentdb() {
     main_job(&[("ADVISOR_EVENT_LOG_URL", &double.url()), ("ADVISOR_DEMO_DELAY_MS", "15")]).await;
 
     assert!(!double.stored("advisor.log").is_empty(), "the log's opening stands in the server");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found_even_when_others_wrote_last() {
+    let double = Double::start();
+    let server = Server::start_with(&[("ADVISOR_EVENT_LOG_URL", &double.url())]);
+    let user = server.client("user_1", &[]);
+    user.command("StartConversation", &json!({})).await;
+
+    double.append_foreign("orders-1", "order-placed");
+
+    let unknown = uuid::Uuid::new_v4();
+    let title = json!({"title": "x"});
+    for (method, path, body) in [
+        (Method::PATCH, format!("/api/conversations/{unknown}"), Some(title)),
+        (Method::DELETE, format!("/api/messages/{unknown}"), None),
+        (Method::POST, "/api/commands/StopReply".to_owned(), Some(json!({"replyId": unknown}))),
+    ] {
+        let answer = user.ask(method, &path, &[], body.as_ref()).await;
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text);
+    }
 }
 
 #[tokio::test]
@@ -55,7 +77,8 @@ async fn commands_say_that_the_server_is_away_and_heal() {
 #[tokio::test]
 async fn a_log_moves_into_kurrentdb_and_what_lies_beside_it_stays() {
     let double = Double::start();
-    let mut server = Server::start_with(&[("ADVISOR_EVENT_LOG_NAMESPACE", "one.")]);
+    let variables = [("ADVISOR_EVENT_LOG_URL", "sqlite:data/log.db"), ("ADVISOR_READ_MODEL_URL", "sqlite:data")];
+    let mut server = Server::start_with(&[&variables[..], &[("ADVISOR_EVENT_LOG_NAMESPACE", "one.")]].concat());
     let user = server.client("user_1", &[]);
     user.command("StartConversation", &json!({"title": "On the move"})).await;
     let before = user.get("/api/conversations").await;
@@ -79,6 +102,6 @@ async fn a_log_moves_into_kurrentdb_and_what_lies_beside_it_stays() {
 }
 
 async fn start(user: &Client, key: &str) -> Answer {
-    let request = user.request(reqwest::Method::POST, "/api/commands/StartConversation").json(&json!({}));
+    let request = user.request(Method::POST, "/api/commands/StartConversation").json(&json!({}));
     Answer::to(request.header("idempotency-key", format!("key of {key}"))).await
 }

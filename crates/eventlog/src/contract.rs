@@ -29,6 +29,11 @@ pub trait Fixture: Send + Sync {
     fn is_there(&self) -> bool {
         true
     }
+
+    /// Whether others, who have logs of their own, write to the same backend meanwhile.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// Makes a test of each case of the contract. The expression gives a fresh [`Fixture`].
@@ -73,6 +78,7 @@ macro_rules! contract_tests {
             the_order_in_a_stream_is_its_order_in_the_whole_log,
             no_event_arrives_behind_what_was_scanned,
             what_was_appended_is_read_at_once,
+            an_event_is_found_where_it_stands,
             the_head_moves_and_is_what_a_scan_reaches,
         );
         $crate::contract_tests!(@cases $fixture; subscriptions:

@@ -6,6 +6,7 @@
 //! opened (`docs/decisions/0016-kurrentdb-is-followed-by-reads.md`).
 
 mod connection;
+mod end;
 mod failure;
 mod options;
 mod server;
@@ -18,6 +19,7 @@ pub use self::{
 
 use self::{
     connection::Connection,
+    end::End,
     failure::Failure,
     server::{PageLimits, Server, StreamRead, Written},
 };
@@ -55,6 +57,7 @@ pub struct KurrentDbLog {
 struct Calls {
     options: KurrentDbOptions,
     connection: Connection,
+    end: End,
 }
 
 impl KurrentDbLog {
@@ -64,7 +67,7 @@ impl KurrentDbLog {
     pub async fn open(options: KurrentDbOptions) -> Result<Self, OpenError> {
         prime().await?;
         check_namespace(&options.namespace)?;
-        let calls = Arc::new(Calls { connection: Connection::new(&options)?, options });
+        let calls = Arc::new(Calls { connection: Connection::new(&options)?, options, end: End::default() });
         let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
         let tails = Arc::new(Tails::new(Arc::clone(&calls), tasks.clone(), ending.clone()));
         Ok(Self { calls, tails, tasks, ending })
@@ -128,7 +131,12 @@ impl EventLog for KurrentDbLog {
 
     async fn head(&self) -> Result<Position, ReadError> {
         self.check_open().map_err(Failure::into_read_error)?;
-        self.calls.head().await
+        self.calls.our_head().await
+    }
+
+    async fn event_at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        self.check_open().map_err(Failure::into_read_error)?;
+        self.calls.event_at(position).await
     }
 
     async fn subscribe_all(&self, after: Position, filter: Filter) -> Result<Subscription, ReadError> {
@@ -172,6 +180,33 @@ impl Looked for Calls {
 }
 
 impl Calls {
+    /// Of our last event. Nobody is shown others' events, so that whoever waits for one of theirs waits in vain.
+    async fn our_head(&self) -> Result<Position, ReadError> {
+        let namespace = &*self.options.namespace;
+        let (mut newest, mut before, mut max) = (None, None, 1);
+        loop {
+            let look = |server: Arc<Server>| async move { server.look_back(namespace, before, max).await };
+            let looked = self.connection.call(self.options.read_timeout, look).await.map_err(of_whole_log)?;
+            newest = newest.or(looked.newest);
+            if let Some(ours) = self.end.found(looked) {
+                self.end.note(newest.unwrap_or_default(), ours);
+                return Ok(ours);
+            }
+            // Most often the last event is ours.
+            (before, max) = (looked.oldest, self.options.page_scan_max.clamp(1, PAGE_EVENTS_MAX));
+        }
+    }
+
+    async fn event_at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        let namespace = &*self.options.namespace;
+        let read = |server: Arc<Server>| async move { server.event_at(namespace, position).await };
+        match self.connection.call(self.options.read_timeout, read).await {
+            // No event begins there.
+            Err(Failure::Refused(_)) => Ok(None),
+            read => read.map_err(of_whole_log),
+        }
+    }
+
     async fn append(&self, stream: &StreamName, expected: Expected, events: &[NewEvent]) -> Result<Appended, Failure> {
         let limit = self.options.append_timeout;
         let deadline = Instant::now() + limit;

@@ -160,7 +160,8 @@ impl Filter {
 pub struct Page {
     /// Events in order.
     pub events: Vec<Recorded>,
-    /// Everything up to here has been looked at: the next page begins after it. At rest, the log's head.
+    /// Everything up to here has been looked at: the next page begins after it. At rest, the log's head; beyond it
+    /// where others write to the same server.
     pub scanned_to: Position,
 }
 
@@ -200,11 +201,20 @@ pub trait EventLog: Send + Sync {
         max: usize,
     ) -> Result<Vec<Recorded>, ReadError>;
 
-    /// At most `max` events after `after` (exclusive), forward. A page may be short, or empty, before the
-    /// end: go on from its `scanned_to` until that has reached the head.
+    /// At most `max` events after `after` (exclusive), forward: after an event, what a page has been scanned to, or
+    /// the start; not every log can begin elsewhere. A page may be short, or empty, before the end: go on from its
+    /// `scanned_to` until that has reached the head.
     async fn read_all(&self, after: Position, filter: &Filter, max: usize) -> Result<Page, ReadError>;
 
-    /// The position of the last event; `Position::START` in an empty log.
+    /// The event that stands at a position, if one does.
+    async fn event_at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        let before = Position(position.0.saturating_sub(1));
+        let page = self.read_all(before, &Filter::all(), 1).await?;
+        Ok(page.events.into_iter().next().filter(|event| event.position == position))
+    }
+
+    /// The position of the last event; `Position::START` in an empty log. What others write to the same server is
+    /// none of it.
     async fn head(&self) -> Result<Position, ReadError>;
 
     /// Everything after `after`, and then what is appended from now on, without gap or repeat.

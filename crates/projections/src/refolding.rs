@@ -221,6 +221,10 @@ impl EventLog for UpTo {
         self.log.read_all(after, filter, max).await
     }
 
+    async fn event_at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        self.log.event_at(position).await
+    }
+
     async fn head(&self) -> Result<Position, ReadError> {
         Ok(self.until)
     }

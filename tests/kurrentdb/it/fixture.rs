@@ -20,7 +20,7 @@ impl OnDouble {
 #[async_trait]
 impl Fixture for OnDouble {
     async fn open(&self) -> Arc<dyn EventLog> {
-        open(&self.double.url(), self.change).await
+        Arc::new(log(&self.double.url(), self.change).await)
     }
 
     async fn reopen(&self, log: Arc<dyn EventLog>) -> Option<Arc<dyn EventLog>> {
@@ -32,22 +32,25 @@ impl Fixture for OnDouble {
     }
 }
 
-/// A log in the server that `ADVISOR_TEST_ESDB` names.
+/// A log in the server that `ADVISOR_TEST_ESDB` names, under a namespace of its own: other tests write to it, too.
 pub(crate) struct OnServer {
     url: Option<String>,
+    namespace: String,
 }
 
 impl OnServer {
     #[expect(clippy::disallowed_methods, reason = "a test's own environment")]
     pub(crate) fn named() -> Self {
-        Self { url: std::env::var("ADVISOR_TEST_ESDB").ok() }
+        let namespace = format!("test-{}.", uuid::Uuid::new_v4().simple());
+        Self { url: std::env::var("ADVISOR_TEST_ESDB").ok(), namespace }
     }
 }
 
 #[async_trait]
 impl Fixture for OnServer {
     async fn open(&self) -> Arc<dyn EventLog> {
-        open(self.url.as_deref().expect("a server"), |_| {}).await
+        let namespace = self.namespace.clone();
+        Arc::new(log(self.url.as_deref().expect("a server"), |options| options.namespace = namespace).await)
     }
 
     async fn reopen(&self, log: Arc<dyn EventLog>) -> Option<Arc<dyn EventLog>> {
@@ -61,10 +64,10 @@ impl Fixture for OnServer {
         }
         self.url.is_some()
     }
-}
 
-async fn open(url: &str, change: fn(&mut KurrentDbOptions)) -> Arc<dyn EventLog> {
-    Arc::new(log(url, change).await)
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 /// A log at this URL.

@@ -34,7 +34,7 @@ async fn json_goes_in_as_json_and_other_bytes_as_bytes() {
     }
 }
 
-/// Case 38 and trap 15: neither the system's events nor other people's surface, and the head passes them.
+/// Case 38 and trap 15: neither the system's events nor other people's surface, and scans pass them.
 #[tokio::test]
 async fn what_is_not_ours_never_surfaces() {
     let double = Double::start();
@@ -52,18 +52,57 @@ async fn what_is_not_ours_never_surfaces() {
     }
     all.extend(scene.fill("b", 2).await);
     double.append_foreign("$stats-0", "$statsCollected");
-    let head = scene.head().await;
+    let end = Position(double.stored("$stats-0").last().expect("an event").position);
 
     for max in [1, 3, 100] {
         assert_eq!(recorded_ids(&scene.scan(Position::START, &Filter::all(), max).await), ids(&all), "pages of {max}");
     }
     let told = follower.events(5).await;
     assert_eq!(advisor_eventlog::contract::scene::told_ids(&told), ids(&all));
-    while follower.reached < head {
+    while follower.reached < end {
         follower.next().await;
     }
     let page = scene.log.read_all(told[4].position, &Filter::all(), 100).await.expect("a page");
-    assert_eq!((page.events.len(), page.scanned_to), (0, head));
+    assert_eq!((page.events.len(), page.scanned_to), (0, end));
+}
+
+/// Nobody is shown what others write, so that nobody may be told to wait for it.
+#[tokio::test]
+async fn the_head_is_our_last_event_however_much_others_write() {
+    let double = Double::start();
+    let scene = Scene::on(Arc::new(log(&double.url(), |options| options.page_scan_max = 8).await));
+    assert_eq!(scene.head().await, Position::START, "none of what is there is ours");
+
+    for (ours, theirs) in [("a", 50), ("b", 0), ("c", 3)] {
+        scene.fill(ours, 2).await;
+        let last = scene.whole(ours).await[1].position;
+        for _ in 0..theirs {
+            double.append_foreign("orders-1", "order-placed");
+        }
+        assert_eq!(scene.head().await, last);
+        let before = double.seen().for_leader;
+        assert_eq!(scene.head().await, last);
+        assert_eq!(double.seen().for_leader, before + 1, "what was looked at is not looked at again");
+    }
+}
+
+/// Positions are places in files, as it were: between them nothing can be read.
+#[tokio::test]
+async fn where_no_event_begins_none_is_found_and_no_read_begins() {
+    let double = Double::start();
+    let scene = Scene::on(Arc::new(brisk_log(&double.url()).await));
+    scene.fill("a", 2).await;
+    let first = scene.whole("a").await[0].position;
+    let within = Position(first.0 + 1);
+
+    assert_eq!(scene.log.event_at(within).await.expect("an answer"), None);
+    let read = scene.log.read_all(within, &Filter::all(), 10).await;
+    assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
+    assert_eq!(scene.log.event_at(Position(1 << 40)).await.expect("an answer"), None, "behind the end");
+    // Nor is what is not ours an event of ours.
+    double.append_foreign("orders-1", "order-placed");
+    let theirs = Position(double.stored("orders-1").last().expect("an event").position);
+    assert_eq!(scene.log.event_at(theirs).await.expect("an answer"), None);
 }
 
 /// Trap 9: where an append stands is found out when the server does not say.

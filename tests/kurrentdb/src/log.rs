@@ -183,6 +183,12 @@ impl Log {
         there.iter().skip(below).cloned().collect()
     }
 
+    /// Whether a read may begin there: where an event does, at the start, or behind the end.
+    pub(crate) fn begins_at(&self, place: u64) -> bool {
+        let event = self.all.partition_point(|event| event.position < place);
+        place == 0 || self.all.get(event).is_none_or(|event| event.position == place)
+    }
+
     /// At most `max` events at `from` and after it.
     pub(crate) fn forward(&self, from: u64, max: usize) -> Vec<Arc<Stored>> {
         let first = self.all.partition_point(|event| event.position < from);

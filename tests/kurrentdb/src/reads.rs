@@ -106,6 +106,10 @@ impl Node {
             AllOption::End(_) => u64::MAX,
         };
         let log = self.cluster.log();
+        // A place within an event is read as if an event began there, and nothing that is one is found.
+        if !log.begins_at(place) {
+            return Err(Status::invalid_argument("Trying to read from an invalid position."));
+        }
         let filter = match filter.ok_or_else(|| missing("filter"))? {
             FilterOption::Filter(filter) => Some(filter),
             FilterOption::NoFilter(_) => None,

@@ -1,7 +1,7 @@
 //! The client, and all that is known of it: this is the one file that names the crate `eventstore`, so that
 //! its successor `kurrentdb`, which is the same code renamed, takes one rename here.
 
-use super::{failure::Failure, options::OpenError};
+use super::{end::LookedBack, failure::Failure, options::OpenError};
 use crate::port::{Direction, Expected, NewEvent, Position, Recorded};
 use advisor_events::StreamName;
 use eventstore::{
@@ -175,9 +175,7 @@ impl Server {
         let options = ReadAllOptions::default().max_count(max.events.saturating_add(1)).forwards();
         let options = match after {
             Position::START => options.position(StreamPosition::Start),
-            Position(at) => {
-                options.position(StreamPosition::Position(eventstore::Position { commit: at, prepare: at }))
-            }
+            after => options.position(place(after)),
         };
         let mut reading = self.client.read_all(&options).await.map_err(|error| of_call(&error))?;
         let mut scanned = Scanned { events: Vec::new(), last: None };
@@ -196,6 +194,36 @@ impl Server {
             scanned.events.extend(ours(namespace, event)?);
         }
         Ok(scanned)
+    }
+
+    /// Looks at no more than `max` events before a position, or at the last ones, until one is ours.
+    pub(super) async fn look_back(
+        &self,
+        namespace: &str,
+        before: Option<Position>,
+        max: usize,
+    ) -> Result<LookedBack, Failure> {
+        let before = before.map_or(StreamPosition::End, place);
+        let options = ReadAllOptions::default().max_count(max).position(before).backwards();
+        let mut reading = self.client.read_all(&options).await.map_err(|error| of_call(&error))?;
+        let mut looked = LookedBack::default();
+        while looked.ours.is_none()
+            && let Some(event) = next(&mut reading).await?
+        {
+            let at = position_of(&event)?;
+            looked.newest.get_or_insert(at);
+            looked.oldest = Some(at);
+            looked.ours = ours(namespace, event)?.map(|_| at);
+        }
+        Ok(looked)
+    }
+
+    /// The event of ours that begins at a position. The server refuses positions at which none begins.
+    pub(super) async fn event_at(&self, namespace: &str, position: Position) -> Result<Option<Recorded>, Failure> {
+        let options = ReadAllOptions::default().max_count(1).position(place(position)).forwards();
+        let mut reading = self.client.read_all(&options).await.map_err(|error| of_call(&error))?;
+        let Some(event) = next(&mut reading).await? else { return Ok(None) };
+        Ok(ours(namespace, event)?.filter(|event| event.position == position))
     }
 
     /// The last event of all.
@@ -258,6 +286,11 @@ fn ours(namespace: &str, event: RecordedEvent) -> Result<Option<Recorded>, Failu
         data: event.data.into(),
         metadata: event.custom_metadata.into(),
     }))
+}
+
+/// Where a read of the whole log begins.
+fn place(Position(at): Position) -> StreamPosition<eventstore::Position> {
+    StreamPosition::Position(eventstore::Position { commit: at, prepare: at })
 }
 
 fn position_of(event: &RecordedEvent) -> Result<Position, Failure> {
