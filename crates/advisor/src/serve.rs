@@ -1,6 +1,7 @@
 //! `advisor serve`: composition, top to bottom, and the orderly end.
 
 mod checks;
+mod data_dir;
 mod end;
 mod engines;
 mod listeners;
@@ -74,7 +75,7 @@ impl Args {
 /// Runs until it is told to end.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Config::load(args.config.as_deref(), &args.settings())?;
-    create_data_dir(&config.data_dir)?;
+    let _claim = data_dir::claim(&config)?;
     logging::start(config.log_format)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
 }

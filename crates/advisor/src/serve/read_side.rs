@@ -1,7 +1,10 @@
 //! Who brings the read models forward, and how this process knows how far they are.
 
 use super::Running;
-use crate::config::{Config, engines::EventLogEngine};
+use crate::config::{
+    Config,
+    engines::{EventLogEngine, ReadModelEngine},
+};
 use advisor_projections::{Duty, Follower, Lease, Ownership, RunnerParts, SharedLease};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -27,10 +30,11 @@ pub(super) fn start(config: &Config, parts: RunnerParts, running: &Running) -> O
 
 /// One of its own for each generation: builds that differ feed theirs side by side.
 fn lease(config: &Config, parts: &RunnerParts, running: &Running) -> Lease {
-    match config.engines.event_log {
-        // The lock of its file says that this is the only process.
-        EventLogEngine::Sqlite(_) => Lease::Alone,
-        EventLogEngine::Postgres(_) | EventLogEngine::KurrentDb(_) => {
+    match (&config.engines.event_log, &config.engines.read_models) {
+        // The lock of the log's file, or that of the read models' directory, says that this is the only process.
+        (EventLogEngine::Sqlite(_), ReadModelEngine::Sqlite(_) | ReadModelEngine::Postgres(_))
+        | (EventLogEngine::Postgres(_) | EventLogEngine::KurrentDb(_), ReadModelEngine::Sqlite(_)) => Lease::Alone,
+        (EventLogEngine::Postgres(_) | EventLogEngine::KurrentDb(_), ReadModelEngine::Postgres(_)) => {
             let name = format!("generation {}", parts.generation.number());
             Lease::Shared(SharedLease::new(running.stores.side.leases().clone(), name, Uuid::new_v4().to_string()))
         }
