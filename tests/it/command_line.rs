@@ -180,7 +180,7 @@ async fn a_server_is_ready_and_ends_with_0_soon_after_sigterm() {
 
 #[tokio::test]
 async fn what_the_read_models_have_consumed_is_compared_with_the_log() {
-    let mut server = Server::start();
+    let mut server = Server::start_with(&[("ADVISOR_EVENT_LOG_URL", "sqlite:data/log.db")]);
     let user = server.client("ana", &[]);
     let renamed = |title: usize| json!({"title": title.to_string()});
     for title in 0..3 {

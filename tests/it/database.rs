@@ -1,7 +1,4 @@
-//! A PostgreSQL database of a server's own, under its read models, drafts and keys.
-//!
-//! `ADVISOR_TEST_READ_MODEL_URL=postgres ops/engines cargo nextest run -p advisor-tests -E 'test(main_job)'` gives one to
-//! each server that a test starts.
+//! A database in the PostgreSQL that `ops/engines` starts.
 
 use sqlx::{Connection, PgConnection};
 use std::{path::Path, process::Command};
@@ -13,15 +10,6 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// One for a server's read models, if tests are to run on PostgreSQL.
-    pub(crate) fn for_read_models() -> Option<Self> {
-        match variable("ADVISOR_TEST_READ_MODEL_URL").unwrap_or_default().as_str() {
-            "" | "sqlite" => None,
-            "postgres" => Some(Self::make()),
-            other => panic!("ADVISOR_TEST_READ_MODEL_URL is `postgres` or `sqlite`, not `{other}`"),
-        }
-    }
-
     /// An empty one in the PostgreSQL that the tests are given.
     pub(crate) fn make() -> Self {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
@@ -66,6 +54,6 @@ fn psql(text: &str) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "No setting of the program: it tells these tests what they run on.")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -21,6 +21,7 @@ mod database;
 mod deployment;
 mod dice;
 mod docs_page;
+mod engines;
 mod erasure;
 mod faults;
 mod faulty_model;

@@ -16,11 +16,14 @@ use std::{
     time::Duration,
 };
 
+/// Where everything lies by itself, named so that it does whatever the tests run on.
+const FILES: &[(&str, &str)] =
+    &[("ADVISOR_EVENT_LOG_URL", "sqlite:data/log.db"), ("ADVISOR_READ_MODEL_URL", "sqlite:data")];
+
 #[tokio::test]
 async fn a_server_that_moves_to_postgresql_answers_as_before_and_gives_nothing_back() {
-    let variables =
-        [("ADVISOR_READ_MODEL_URL", "sqlite:data"), ("CLERK_WEBHOOK_SECRET", SECRET), ("ADVISOR_DEMO_DELAY_MS", "0")];
-    let mut server = Server::start_with(&variables);
+    let variables = [("CLERK_WEBHOOK_SECRET", SECRET), ("ADVISOR_DEMO_DELAY_MS", "0")];
+    let mut server = Server::start_with(&[FILES, &variables].concat());
     let (ana, ben, eve) = (server.client("ana", &[]), server.client("ben", &[]), server.client("eve", &[]));
     let (anas, bens) = (talk(&ana).await, talk(&ben).await);
     talk(&eve).await;
@@ -91,7 +94,7 @@ async fn a_server_that_moves_to_postgresql_answers_as_before_and_gives_nothing_b
 
 #[tokio::test]
 async fn a_log_that_moved_without_its_keys_is_not_served() {
-    let mut server = Server::start_with(&[("ADVISOR_READ_MODEL_URL", "sqlite:data")]);
+    let mut server = Server::start_with(FILES);
     let ana = server.client("ana", &[]);
     let conversation = talk(&ana).await;
     let before = answers(&ana, &conversation).await;

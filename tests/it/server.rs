@@ -1,6 +1,6 @@
 //! The binary as a child process in a directory of its own, and clients of it.
 
-use crate::{build::Build, database::Database};
+use crate::{build::Build, engines::Engines};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::{AUTHORIZATION, HeaderMap},
@@ -34,8 +34,7 @@ pub(crate) struct Server {
     variables: Vec<(String, String)>,
     child: Child,
     stdout: BufReader<ChildStdout>,
-    /// What its read models lie in, where that is no file.
-    _database: Option<Database>,
+    _engines: Engines,
     pub(crate) url: String,
     pub(crate) admin_url: String,
 }
@@ -60,20 +59,10 @@ impl Server {
     pub(crate) fn start_in(directory: TempDir, build: &Build, variables: &[(&str, &str)]) -> Self {
         let given = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut variables: Vec<_> = given.chain(build.orders.iter().cloned()).collect();
-        let is_named = variables.iter().any(|(name, _)| name == "ADVISOR_READ_MODEL_URL");
-        let database = if is_named { None } else { Database::for_read_models() };
-        variables.extend(database.iter().map(|database| ("ADVISOR_READ_MODEL_URL".to_owned(), database.url.clone())));
+        let engines = Engines::unless_named(&variables);
+        variables.extend_from_slice(&engines.variables);
         let (child, stdout, url, admin_url) = spawn(&build.program, directory.path(), &variables);
-        Self {
-            directory,
-            program: build.program.clone(),
-            variables,
-            child,
-            stdout,
-            _database: database,
-            url,
-            admin_url,
-        }
+        Self { directory, program: build.program.clone(), variables, child, stdout, _engines: engines, url, admin_url }
     }
 
     /// Changes a variable of its environment for the next start; `None` takes it away.

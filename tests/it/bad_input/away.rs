@@ -18,7 +18,7 @@ use std::{
 
 #[tokio::test]
 async fn while_another_program_holds_the_log_every_command_is_503_and_queries_go_on() {
-    let server = Server::start_with(&[("ADVISOR_DEMO_DELAY_MS", "0")]);
+    let server = Server::start_with(&[("ADVISOR_EVENT_LOG_URL", "sqlite:data/log.db"), ("ADVISOR_DEMO_DELAY_MS", "0")]);
     let mut commands = Vec::new();
     for (number, operation) in operations(&server.url).await.into_iter().filter(appends).enumerate() {
         // Everybody has things of their own, so that nobody waits for anybody else's turn.

@@ -19,6 +19,8 @@ async fn no_word_and_no_secret_stands_in_a_log_and_no_word_stands_open_in_the_ev
     let model = FaultyModel::start();
     model.answer(MESSAGE, vec![Script::Whole(vec![REPLY.to_owned()])]);
     let mut server = Server::start_with(&[
+        ("ADVISOR_EVENT_LOG_URL", "sqlite:data/log.db"),
+        ("ADVISOR_READ_MODEL_URL", "sqlite:data"),
         ("RUST_LOG", "trace"),
         ("ADVISOR_MODEL_URL", model.url.as_str()),
         ("ADVISOR_MODEL_API_KEY", KEY),
