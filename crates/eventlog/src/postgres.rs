@@ -77,6 +77,11 @@ impl PostgresLog {
         Ok(Self { database, tails, room, appends: Mutex::new(Some(appends)), tasks, ending })
     }
 
+    /// Whether there is a database that lets us in: connects, and does nothing else.
+    pub async fn reach(&self) -> Result<(), ReadError> {
+        self.database.reach().await
+    }
+
     /// Makes the schema or brings it up to date, unless it is. Several processes may try at once.
     pub async fn migrate(options: &PostgresLogOptions) -> Result<Migrated, MigrateError> {
         migrations::migrate(options).await

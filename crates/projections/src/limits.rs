@@ -8,7 +8,7 @@ pub use crate::{
     },
     messages::PAGE_BYTES_MAX as MESSAGES_BYTES_MAX,
     ownership::LOST_END_MAX,
-    postgres::{TRANSACTION_TRIES_MAX, WAITING_MAX as CONNECTION_WAITING_MAX},
+    postgres::{IDLE_ANSWER_WAIT, TRANSACTION_TRIES_MAX, WAITING_MAX as CONNECTION_WAITING_MAX},
     read_on::{ANSWER_WAIT as READ_ON_WAIT, ASKED_MAX as READ_ONS_MAX},
     reader::STALLED_AFTER,
     runner::{

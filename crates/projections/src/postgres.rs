@@ -12,7 +12,7 @@ mod statements;
 mod types;
 mod values;
 
-pub use connections::WAITING_MAX;
+pub use connections::{IDLE_ANSWER_WAIT, WAITING_MAX};
 pub(crate) use maker::Maker;
 
 use crate::{
@@ -68,6 +68,9 @@ pub struct PostgresOptions {
     pub idle_transaction_timeout: Duration,
     /// How long bytes may be on their way to us before PostgreSQL gives the connection up. Default: 5 s.
     pub unacknowledged_timeout: Duration,
+    /// How long we may be silent before PostgreSQL asks whether we are there; where nobody answers, it gives the
+    /// connection up. Default: 10 s.
+    pub silence_asked_after: Duration,
     /// What is run on every new connection. Default: nothing.
     pub(crate) greeting: Option<String>,
 }
@@ -96,6 +99,7 @@ impl PostgresOptions {
             write_timeout: Duration::from_secs(30),
             idle_transaction_timeout: Duration::from_secs(2),
             unacknowledged_timeout: Duration::from_secs(5),
+            silence_asked_after: Duration::from_secs(10),
             greeting: None,
         }
     }
@@ -114,6 +118,12 @@ struct Inner {
 }
 
 impl PostgresStore {
+    /// Whether there is a database that lets us in: connects, and does nothing else.
+    pub async fn reach(options: &PostgresOptions) -> Result<(), StoreError> {
+        // One that is left without a word is noticed.
+        Ok(Connections::new(options)?.connect().await.map(drop)?)
+    }
+
     /// Connects, and makes in the schema what is not there yet (`setup`: texts that do nothing the second time).
     pub async fn open(options: PostgresOptions, setup: Vec<String>) -> Result<Self, StoreError> {
         let connections = Connections::new(&options)?;

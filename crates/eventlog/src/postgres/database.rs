@@ -76,6 +76,12 @@ impl Database {
             .unwrap_or_else(|_| Err(ReadError::Unavailable("PostgreSQL has not answered in time".to_owned())))
     }
 
+    /// Connects, whatever schema is there.
+    pub(super) async fn reach(&self) -> Result<(), ReadError> {
+        // One that is left without a word is noticed.
+        connect(&self.settings, self.options.connect_timeout).await.map(drop).map_err(read_error)
+    }
+
     /// A new connection, to a schema that this program knows.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<PgConnection, ReadError> {
         let ready = self.ready.get_or_try_init(|| async { migrate(&self.options).await.map(|_| ()) });
@@ -84,6 +90,7 @@ impl Database {
         connect(&settings, self.options.connect_timeout).await.map_err(read_error)
     }
 
+    /// Where nothing comes through to one idle connection, it does to none: they are not tried one after the other.
     async fn lease(&self) -> Result<Lease<'_>, ReadError> {
         let permit = Arc::clone(&self.readers).acquire_owned().await;
         let permit = permit.map_err(|_| crate::follow::closed())?;
@@ -91,6 +98,7 @@ impl Database {
             if let Some(connection) = idle.if_it_stands(self.options.connect_timeout).await {
                 return Ok(Lease { connection, home: self, _permit: permit });
             }
+            self.lock().clear();
         }
         let connection = self.connect(Purpose::Reading).await?;
         Ok(Lease { connection, home: self, _permit: permit })
@@ -155,6 +163,9 @@ pub(super) fn common_settings(options: &PostgresLogOptions) -> Result<PgConnectO
         // An append must see what was committed while it waited for the lock.
         .options([("default_transaction_isolation", "read committed")])
         .options([("tcp_user_timeout", milliseconds(options.append_timeout))])
+        // Sessions of a machine that has vanished hold connections: PostgreSQL asks whether it is there.
+        .options([("tcp_keepalives_idle", options.silence_asked_after.as_secs().max(1).to_string())])
+        .options([("tcp_keepalives_interval", options.append_timeout.as_secs().max(1).to_string())])
         // What is there already is worth no line in the log.
         .options([("client_min_messages", "warning")])
         .options(plans))

@@ -34,6 +34,9 @@ pub struct PostgresLogOptions {
     pub group_bytes_max: usize,
     /// Longest wait for a read's answer, that for a connection included. Default: 10 s.
     pub read_timeout: Duration,
+    /// How long we may be silent before PostgreSQL asks whether we are there; where nobody answers, it gives the
+    /// connection up. Default: 10 s.
+    pub silence_asked_after: Duration,
     /// Most bytes of one page of the whole log (its last event may exceed it). Default: 8 MiB.
     pub page_bytes_max: usize,
     /// Most events of the whole log that one page looks at for those that match. Default: 16,384.
@@ -69,6 +72,7 @@ impl PostgresLogOptions {
             group_events_max: 1_000,
             group_bytes_max: 4 << 20,
             read_timeout: Duration::from_secs(10),
+            silence_asked_after: Duration::from_secs(10),
             page_bytes_max: 8 << 20,
             page_scan_max: 16_384,
             follow_page_max: 1_024,

@@ -20,6 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Most calls that wait for a connection of one store.
 pub const WAITING_MAX: usize = 2_048;
+/// Longest wait for an idle connection to begin a transaction: one to which nothing comes through says nothing at all.
+pub const IDLE_ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// The connections of a store.
 pub(crate) struct Connections {
@@ -72,14 +74,22 @@ impl Connections {
         Ok(Lease { connection, shared: Arc::clone(&self.shared), _place: place, _call: call })
     }
 
-    /// Idle connections first; those that have broken are gone then.
+    /// Idle connections first; those that have broken are gone then. Where nothing comes through to one, it does to
+    /// none: they are not tried one after the other.
     async fn begun(&self, text: &'static str) -> Result<PgConnection, Failed> {
         loop {
             let idle = self.shared.idle().pop();
             let Some(mut connection) = idle else { break };
-            match sqlx::raw_sql(text).execute(&mut connection).await {
-                Ok(_) => return Ok(connection),
-                Err(error) => tracing::debug!(error = Failed::from(error).to_string(), "an idle connection has broken"),
+            let begun = sqlx::raw_sql(text).execute(&mut connection);
+            match tokio::time::timeout(IDLE_ANSWER_WAIT, begun).await {
+                Ok(Ok(_)) => return Ok(connection),
+                Ok(Err(error)) => {
+                    tracing::debug!(error = Failed::from(error).to_string(), "an idle connection has broken");
+                }
+                Err(_) => {
+                    tracing::debug!("an idle connection does not answer");
+                    self.shared.idle().clear();
+                }
             }
         }
         let mut connection = self.connect().await?;
@@ -161,6 +171,9 @@ fn connect_options(options: &PostgresOptions) -> Result<PgConnectOptions, StoreE
         ("statement_timeout", ms(options.write_timeout)),
         ("idle_in_transaction_session_timeout", ms(options.idle_transaction_timeout)),
         ("tcp_user_timeout", ms(options.unacknowledged_timeout)),
+        // Sessions of a machine that has vanished hold connections and locks: PostgreSQL asks whether it is there.
+        ("tcp_keepalives_idle", options.silence_asked_after.as_secs().max(1).to_string()),
+        ("tcp_keepalives_interval", options.unacknowledged_timeout.as_secs().max(1).to_string()),
         // Plans are kept from when tables were small; every query has its index.
         ("enable_seqscan", "off".to_owned()),
         ("jit", "off".to_owned()),

@@ -16,6 +16,7 @@ pub(super) const POSTGRES: &[Limit] = &[
     fixed("Longest wait for a connection to be made.", || postgres_log().connect_timeout.amount(), "ms", "503 `UNAVAILABLE`"),
     fixed("Longest wait for the answer to an append, and of PostgreSQL for its network.", || postgres_log().append_timeout.amount(), "ms", "It is repeated as long as `command_repeat_ms` says."),
     fixed("Longest wait in PostgreSQL for the appends of other processes.", || postgres_log().append_lock_wait.amount(), "ms", "503 `UNAVAILABLE`"),
+    fixed("How long this program may be silent before PostgreSQL asks whether it is there.", || postgres_log().silence_asked_after.amount(), "ms", "Where nobody answers, it closes the connection."),
     fixed("Most appends of one statement.", || postgres_log().group_appends_max.amount(), "appends", "The others come with the next."),
     fixed("Most events of one statement.", || postgres_log().group_events_max.amount(), "events", "The others come with the next."),
     fixed("Most bytes of one statement.", || postgres_log().group_bytes_max.amount(), "bytes", "The others come with the next."),
