@@ -8,10 +8,12 @@ mod listeners;
 mod open_files;
 mod read_side;
 mod sign_in;
+mod waiting;
 mod workers;
 
 pub(crate) use end::{RUNNER_MAX as RUNNER_END_MAX, STORES_MAX as STORES_END_MAX, WORK_MAX as WORK_END_MAX};
 pub(crate) use engines::{OpenLog, SIDE_FILE};
+pub(crate) use waiting::PAUSE_MAX as ENGINE_PAUSE_MAX;
 
 use crate::{
     config::Config,
@@ -109,7 +111,10 @@ async fn serve(config: &Config) -> Result<()> {
 
     // What is durable.
     let master_key = master_key::load_or_create(&config.data_dir, config.master_key.as_ref())?;
-    let stores = Stores::open(config, master_key).await?;
+    let settings = Arc::new(settings(config, &master_key)?);
+    let log = OpenLog::open(&config.engines.event_log, config).await.context("`event_log_url`")?;
+    let doors = waiting::for_engines(config, &log, &settings, &measurements).await?;
+    let stores = Stores::open(config, log, master_key).await?;
     let (log, keys) = (stores.log.port(), Arc::clone(&stores.keys) as Arc<dyn KeyStore>);
     let (side, generation) = (stores.side.clone(), stores.generation.clone());
 
@@ -158,14 +163,14 @@ async fn serve(config: &Config) -> Result<()> {
         revoked,
         owned: Arc::default(),
         traffic: Arc::new(Traffic::new(config.limits.traffic.clone())),
-        settings: Arc::new(settings(config, &master_key)?),
+        settings,
         checks: checks::all(&log, &reader, duty.as_ref().map(|duty| (duty, &models))),
         shutdown: running.stopping.clone(),
     });
     if let Some(duty) = duty {
         workers::start(config, &api, models, &running, duty);
     }
-    running.listen(config, &api, keys, measurements)?;
+    running.listen(config, doors, &api, measurements)?;
     end::signal().await?;
     running.end().await
 }

@@ -1,5 +1,7 @@
 //! Whether the server lives, whether it is ready, and what it is.
 
+pub mod starting;
+
 use crate::{Api, extract::Query, measure::Measurements};
 use async_trait::async_trait;
 use axum::{
@@ -128,11 +130,15 @@ async fn get_version() -> Json<Version> {
     security(())
 )]
 async fn get_readyz(State(api): State<Api>, Query(query): Query<Verbose>) -> Response {
-    let checks = look(&api).await;
+    readiness(look(&api).await, &query)
+}
+
+fn readiness(checks: Vec<Checked>, query: &Verbose) -> Response {
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ready { "ready" } else { "not ready" };
-    let checks = query.verbose.is_some_and(|verbose| verbose != "false").then_some(checks);
+    let is_verbose = query.verbose.as_ref().is_some_and(|verbose| verbose != "false");
+    let checks = is_verbose.then_some(checks);
     (status, Json(Readiness { status: word, checks })).into_response()
 }
 

@@ -38,7 +38,7 @@ mod users;
 mod verification;
 pub mod webhooks;
 
-pub use health::{Check, CheckFailed};
+pub use health::{Check, CheckFailed, starting};
 pub use layers::RequestId;
 pub use live::Hub as LiveHub;
 pub use openapi::openapi_json;

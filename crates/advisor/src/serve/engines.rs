@@ -9,7 +9,7 @@ use crate::{
     serve::create_data_dir,
 };
 use advisor_bus::{Bus, InProcessBus, NatsBus, NatsOptions};
-use advisor_eventlog::{EventLog, PostgresLog, PostgresLogOptions, SqliteLog, SqliteLogOptions};
+use advisor_eventlog::{EventLog, PostgresLog, PostgresLogOptions, ReadError, SqliteLog, SqliteLogOptions};
 #[cfg(feature = "kurrentdb")]
 use advisor_eventlog::{KurrentDbLog, KurrentDbOptions, kurrentdb};
 use advisor_projections::{
@@ -74,6 +74,16 @@ impl OpenLog {
         }
     }
 
+    /// Whether it is there and lets us in.
+    pub(super) async fn reach(&self) -> Result<(), ReadError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(log) => log.reach().await,
+            #[cfg(feature = "kurrentdb")]
+            Self::KurrentDb(log) => log.head().await.map(drop),
+        }
+    }
+
     async fn close(&self) {
         match self {
             Self::Sqlite(log) => log.close().await,
@@ -85,10 +95,9 @@ impl OpenLog {
 }
 
 impl Stores {
-    /// Opens the log, the keys, the side store and the live read models, in this order: whoever holds the lock of a
+    /// Opens the keys, the side store and the live read models beside a log that is open: whoever holds the lock of a
     /// log in SQLite owns the whole data directory.
-    pub(super) async fn open(config: &Config, master_key: [u8; 32]) -> Result<Self> {
-        let log = OpenLog::open(&config.engines.event_log, config).await.context("`event_log_url`")?;
+    pub(super) async fn open(config: &Config, log: OpenLog, master_key: [u8; 32]) -> Result<Self> {
         match &config.engines.read_models {
             ReadModelEngine::Sqlite(directory) => {
                 create_data_dir(directory)?;

@@ -3,32 +3,80 @@
 use super::Running;
 use crate::{admin_client::ADMIN_SOCKET, config::Config, output};
 use advisor_api::{Api, accept, auth::LocalOperator, events::LogAccess, measure::Measurements};
-use advisor_events::KeyStore;
 use anyhow::{Context, Result};
-use axum::Extension;
-use std::{net::SocketAddr, sync::Arc};
+use axum::{Extension, Router};
+use std::{
+    io,
+    net::{self, SocketAddr},
+    sync::Arc,
+};
 use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+/// Where clients and operators come in.
+pub(super) struct Doors {
+    /// Of a process that answers clients.
+    public: Option<net::TcpListener>,
+    admin: net::TcpListener,
+    /// Whoever answers before the server does: ends with this.
+    meanwhile: Option<DropGuard>,
+}
+
+impl Doors {
+    /// Binds them, and says where they are. Whoever comes waits until somebody serves there.
+    pub(super) fn open(config: &Config) -> Result<Self> {
+        let public = config.role.answers().then(|| bind(config.listen)).transpose()?;
+        let admin = bind(config.admin_listen)?;
+        if let Some(public) = &public {
+            output::line(&format!("listening on http://{}", public.local_addr()?))?;
+        }
+        output::line(&format!("admin on http://{}", admin.local_addr()?))?;
+        Ok(Self { public, admin, meanwhile: None })
+    }
+
+    /// Serves there until the server does.
+    pub(super) fn serve_meanwhile(&mut self, config: &Config, public: Router, admin: Router) -> Result<()> {
+        let (stopping, serving) = (CancellationToken::new(), TaskTracker::new());
+        let (public_listener, admin_listener) = self.listeners()?;
+        let limits = &config.limits;
+        if let Some(listener) = public_listener {
+            serving.spawn(accept::serve_tcp(listener, public, limits.accept.clone(), stopping.clone()));
+        }
+        serving.spawn(accept::serve_tcp(admin_listener, admin, limits.admin_accept.clone(), stopping.clone()));
+        self.meanwhile = Some(stopping.drop_guard());
+        Ok(())
+    }
+
+    /// Listeners at the same doors.
+    fn listeners(&self) -> io::Result<(Option<TcpListener>, TcpListener)> {
+        let again = |listener: &net::TcpListener| TcpListener::from_std(listener.try_clone()?);
+        Ok((self.public.as_ref().map(again).transpose()?, again(&self.admin)?))
+    }
+}
 
 impl Running {
-    /// Binds everything, starts to serve, and says where.
+    /// Starts to serve at the doors that are open already, or opens them.
     pub(super) fn listen(
         &self,
         config: &Config,
+        doors: Option<Doors>,
         api: &Api,
-        keys: Arc<dyn KeyStore>,
         measurements: Measurements,
     ) -> Result<()> {
-        let public = config.role.answers().then(|| bind(config.listen)).transpose()?;
-        let admin = bind(config.admin_listen)?;
         let socket = config.data_dir.join(ADMIN_SOCKET);
         let local = accept::bind_unix(&socket).with_context(|| format!("{} can't be bound", socket.display()))?;
+        let doors = doors.map_or_else(|| Doors::open(config), Ok)?;
+        let (public, admin) = doors.listeners()?;
         let address = public.as_ref().map(TcpListener::local_addr).transpose()?;
-        let admin_address = admin.local_addr()?;
+        drop(doors);
 
         let (limits, admin_limits) = (config.limits.accept.clone(), config.limits.admin_accept.clone());
         let access = LogAccess {
             log: Arc::clone(&api.log),
-            keys,
+            keys: Arc::clone(&self.stores.keys) as _,
             authenticator: Arc::clone(&api.authenticator),
             shutdown: self.stopping.clone(),
             followers: Arc::new(Semaphore::new(config.limits.followers_max.min(Semaphore::MAX_PERMITS))),
@@ -41,17 +89,13 @@ impl Running {
         }
         self.listeners.spawn(accept::serve_tcp(admin, admin_router, admin_limits.clone(), stopping()));
         self.listeners.spawn(accept::serve_unix(local, local_router, admin_limits, stopping()));
-
-        if let Some(address) = address {
-            output::line(&format!("listening on http://{address}"))?;
-        }
-        output::line(&format!("admin on http://{admin_address}"))?;
         address.map_or(Ok(()), |address| output::line(&next_step(config, address)))
     }
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener> {
-    accept::bind_tcp(address).with_context(|| format!("{address} can't be listened on"))
+fn bind(address: SocketAddr) -> Result<net::TcpListener> {
+    let bound = accept::bind_tcp(address).and_then(TcpListener::into_std);
+    bound.with_context(|| format!("{address} can't be listened on"))
 }
 
 /// What a newcomer can try now.

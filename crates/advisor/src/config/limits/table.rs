@@ -6,7 +6,7 @@ use super::{
     super::settings::{Kind, Setting},
     Limit, Section,
 };
-use crate::serve::{RUNNER_END_MAX, STORES_END_MAX, WORK_END_MAX};
+use crate::serve::{ENGINE_PAUSE_MAX, RUNNER_END_MAX, STORES_END_MAX, WORK_END_MAX};
 use advisor_api::limits as api;
 use advisor_bus::limits as bus;
 use advisor_commands::limits as commands;
@@ -96,6 +96,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section { title: "The bus", limits: BUS },
     Section { title: "Models and replies", limits: MODELS },
     Section { title: "Erasure", limits: ERASURE },
+    Section { title: "The start", limits: START },
     Section { title: "The end", limits: END },
 ];
 
@@ -460,6 +461,11 @@ const ERASURE: &[Limit] = &[
     fixed("Time between two looks at deletions, whatever the bus says.", || erasures_default().look.amount(), "ms", "They are looked at."),
     fixed("How long it takes at most until no worker writes a draft of an erased person's reply.", || erasures_default().settle.amount(), "ms", "The erasure goes on."),
     fixed("The same where several processes work.", || EraseOptions::among_processes().settle.amount(), "ms", "The erasure goes on."),
+];
+
+#[rustfmt::skip]
+const START: &[Limit] = &[
+    fixed("Longest pause before an engine that is not there is looked for again.", || ENGINE_PAUSE_MAX.amount(), "ms", "It is looked for, as long as the process runs."),
 ];
 
 #[rustfmt::skip]
