@@ -8,6 +8,7 @@ use reqwest::{
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
@@ -27,9 +28,26 @@ const NO_RATES: [(&str, &str); 6] = [
     ("ADVISOR_CONNECTIONS_PER_ADDRESS_PER_MINUTE", "0"),
 ];
 
+/// Where a server runs.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// The words that its program is started by.
+    pub(crate) through: Vec<String>,
+    /// Where it listens; the operators' port is another one of the same address.
+    pub(crate) listen: SocketAddr,
+}
+
+impl Place {
+    /// Beside the tests.
+    pub(crate) fn here() -> Self {
+        Self { through: Vec::new(), listen: (Ipv4Addr::LOCALHOST, 0).into() }
+    }
+}
+
 /// A running server and its data directory; both end with it.
 pub(crate) struct Server {
     directory: TempDir,
+    place: Place,
     program: PathBuf,
     variables: Vec<(String, String)>,
     child: Child,
@@ -57,12 +75,18 @@ impl Server {
 
     /// The same in a directory where something may lie already.
     pub(crate) fn start_in(directory: TempDir, build: &Build, variables: &[(&str, &str)]) -> Self {
+        Self::start_at(Place::here(), directory, build, variables)
+    }
+
+    /// The same in a place of its own.
+    pub(crate) fn start_at(place: Place, directory: TempDir, build: &Build, variables: &[(&str, &str)]) -> Self {
         let given = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut variables: Vec<_> = given.chain(build.orders.iter().cloned()).collect();
         let engines = Engines::unless_named(&variables);
         variables.extend_from_slice(&engines.variables);
-        let (child, stdout, url, admin_url) = spawn(&build.program, directory.path(), &variables);
-        Self { directory, program: build.program.clone(), variables, child, stdout, _engines: engines, url, admin_url }
+        let (child, stdout, url, admin_url) = spawn(&place, &build.program, directory.path(), &variables);
+        let program = build.program.clone();
+        Self { directory, place, program, variables, child, stdout, _engines: engines, url, admin_url }
     }
 
     /// Changes a variable of its environment for the next start; `None` takes it away.
@@ -102,13 +126,13 @@ impl Server {
 
     /// Starts it again on the same data, on other ports.
     pub(crate) fn start_again(&mut self) {
-        let (child, stdout, url, admin_url) = spawn(&self.program, self.directory.path(), &self.variables);
+        let (child, stdout, url, admin_url) = spawn(&self.place, &self.program, self.directory.path(), &self.variables);
         (self.child, self.stdout, self.url, self.admin_url) = (child, stdout, url, admin_url);
     }
 
     /// The same, where it may die while it starts: then it has ended, and this is false.
     pub(crate) fn start_again_or_die(&mut self) -> bool {
-        match try_spawn(&self.program, "127.0.0.1:0", self.directory.path(), &self.variables) {
+        match try_spawn(&self.place, &self.program, self.directory.path(), &self.variables) {
             Started::Listens(child, stdout, url, admin_url) => {
                 (self.child, self.stdout, self.url, self.admin_url) = (child, stdout, url, admin_url);
                 true
@@ -122,8 +146,9 @@ impl Server {
 
     /// Starts it again on the same data, at the same address.
     pub(crate) fn start_again_in_place(&mut self) {
-        let listen = self.url.trim_start_matches("http://").to_owned();
-        let (child, stdout, url, admin_url) = spawn_at(&self.program, &listen, self.directory.path(), &self.variables);
+        let listen = self.url.trim_start_matches("http://").parse().unwrap();
+        let place = Place { listen, ..self.place.clone() };
+        let (child, stdout, url, admin_url) = spawn(&place, &self.program, self.directory.path(), &self.variables);
         (self.child, self.stdout, self.url, self.admin_url) = (child, stdout, url, admin_url);
     }
 
@@ -202,20 +227,12 @@ fn command(program: &Path, directory: &Path, variables: &[(String, String)]) -> 
 }
 
 fn spawn(
+    place: &Place,
     program: &Path,
     directory: &Path,
     variables: &[(String, String)],
 ) -> (Child, BufReader<ChildStdout>, String, String) {
-    spawn_at(program, "127.0.0.1:0", directory, variables)
-}
-
-fn spawn_at(
-    program: &Path,
-    listen: &str,
-    directory: &Path,
-    variables: &[(String, String)],
-) -> (Child, BufReader<ChildStdout>, String, String) {
-    match try_spawn(program, listen, directory, variables) {
+    match try_spawn(place, program, directory, variables) {
         Started::Listens(child, stdout, url, admin_url) => (child, stdout, url, admin_url),
         Started::Died(_) => {
             let stderr = std::fs::read_to_string(directory.join("stderr.log")).unwrap_or_default();
@@ -230,10 +247,13 @@ enum Started {
     Died(Child),
 }
 
-fn try_spawn(program: &Path, listen: &str, directory: &Path, variables: &[(String, String)]) -> Started {
+fn try_spawn(place: &Place, program: &Path, directory: &Path, variables: &[(String, String)]) -> Started {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("stderr.log")).unwrap();
-    let mut child = command(program, directory, variables)
-        .args(["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0"])
+    let (listen, admin_listen) = (place.listen.to_string(), SocketAddr::new(place.listen.ip(), 0).to_string());
+    let words: Vec<_> = place.through.iter().map(Path::new).chain([program]).collect();
+    let mut child = command(words[0], directory, variables)
+        .args(&words[1..])
+        .args(["serve", "--listen", &listen, "--admin-listen", &admin_listen])
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()

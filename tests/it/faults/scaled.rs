@@ -1,10 +1,14 @@
 //! The scaled shape: processes of their own that answer, and others that work, over one PostgreSQL and one NATS, any of
-//! which is killed, frozen or away for a while.
+//! which is killed, frozen, away, late or cut off.
 
+mod asks;
 mod cluster;
 mod engines;
 mod engines_away;
 pub(super) mod frozen_owner;
+mod late_engines;
+mod machines;
 mod main_job;
+mod network_cuts;
 mod process_kills;
 mod writers;

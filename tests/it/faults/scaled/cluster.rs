@@ -3,10 +3,13 @@
 use super::{engines::Nats, writers};
 use crate::{
     build::Build,
-    server::{PATIENCE, Server},
+    server::{PATIENCE, Place, Server},
 };
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    array,
+    time::{Duration, Instant},
+};
 
 /// Given to every process: each would make one of its own.
 const MASTER_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
@@ -25,6 +28,17 @@ impl Cluster {
 
     /// The same of another build.
     pub(super) fn start_build(build: &Build, database: &str, nats: &Nats, more: &[(&str, &str)]) -> Self {
+        Self::start_at(array::from_fn(|_| Place::here()), build, database, nats, more)
+    }
+
+    /// The same, each in a place of its own: first those that answer.
+    pub(super) fn start_at(
+        places: [Place; 4],
+        build: &Build,
+        database: &str,
+        nats: &Nats,
+        more: &[(&str, &str)],
+    ) -> Self {
         let shared = [
             ("ADVISOR_EVENT_LOG_URL", database),
             ("ADVISOR_READ_MODEL_URL", database),
@@ -32,12 +46,14 @@ impl Cluster {
             ("ADVISOR_MASTER_KEY", MASTER_KEY),
         ];
         let variables = [&shared, more].concat();
-        let first = process(build, &[&variables[..], &[("ADVISOR_ROLE", "api")]].concat(), None);
-        let next = |own: &[(&str, &str)]| process(build, &[&variables, own].concat(), Some(&first));
-        let worker =
-            |name| next(&[("ADVISOR_ROLE", "worker"), ("ADVISOR_READ_MODEL_URL", &writers::signed(database, name))]);
-        let workers = [worker("one"), worker("two")];
-        let second = next(&[("ADVISOR_ROLE", "api")]);
+        let [first, second, third, fourth] = places;
+        let first = process(first, build, &[&variables[..], &[("ADVISOR_ROLE", "api")]].concat(), None);
+        let next = |place, own: &[(&str, &str)]| process(place, build, &[&variables, own].concat(), Some(&first));
+        let worker = |place, name| {
+            next(place, &[("ADVISOR_ROLE", "worker"), ("ADVISOR_READ_MODEL_URL", &writers::signed(database, name))])
+        };
+        let workers = [worker(third, "one"), worker(fourth, "two")];
+        let second = next(second, &[("ADVISOR_ROLE", "api")]);
         Self { apis: [first, second], workers }
     }
 
@@ -56,21 +72,45 @@ impl Cluster {
     }
 }
 
+/// Waits until this holds; tells how long that took.
+pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    begun.elapsed()
+}
+
 /// Whether this process says that it brings the read models forward. One that is frozen says nothing.
 pub(super) async fn is_owner(worker: &Server) -> bool {
-    let asked = reqwest::Client::new().get(format!("{}/readyz?verbose", worker.admin_url));
-    let Ok(answer) = asked.timeout(Duration::from_secs(2)).send().await else { return false };
-    let Ok(ready) = answer.json::<Value>().await else { return false };
-    let checks = ready["checks"].as_array().unwrap();
-    checks.iter().any(|check| check["name"] == "worker" && check["detail"] == "brings the read models forward")
+    detail(worker, "worker").await == "brings the read models forward"
+}
+
+/// How something is that this process looks at for its readiness; empty where it does not say.
+pub(super) async fn detail(server: &Server, name: &str) -> String {
+    let checks = checks(server).await.unwrap_or_default();
+    let check = checks.iter().find(|check| check["name"] == name);
+    check.map_or_else(String::new, |check| check["detail"].as_str().unwrap().to_owned())
+}
+
+/// Whether all that this process looks at for its readiness is well.
+pub(super) async fn is_ready(server: &Server) -> bool {
+    checks(server).await.is_some_and(|checks| checks.iter().all(|check| check["ok"] == true))
+}
+
+async fn checks(server: &Server) -> Option<Vec<Value>> {
+    let asked = reqwest::Client::new().get(format!("{}/readyz?verbose", server.admin_url));
+    let answer = asked.timeout(Duration::from_secs(5)).send().await.ok()?;
+    Some(answer.json::<Value>().await.ok()?["checks"].as_array()?.clone())
 }
 
 /// A process with its own directory; tokens of the first one's issuer are accepted everywhere.
-fn process(build: &Build, variables: &[(&str, &str)], first: Option<&Server>) -> Server {
+fn process(place: Place, build: &Build, variables: &[(&str, &str)], first: Option<&Server>) -> Server {
     let directory = tempfile::tempdir().unwrap();
     if let Some(first) = first {
         std::fs::create_dir(directory.path().join("data")).unwrap();
         std::fs::copy(first.data_dir().join("issuer.pem"), directory.path().join("data/issuer.pem")).unwrap();
     }
-    Server::start_in(directory, build, variables)
+    Server::start_at(place, directory, build, variables)
 }

@@ -2,7 +2,9 @@
 
 use crate::server::PATIENCE;
 use std::{
-    net::TcpListener,
+    fs::OpenOptions,
+    io::Write,
+    net::{IpAddr, Ipv4Addr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -27,11 +29,6 @@ impl Database {
         let (address, _) = self.server.rsplit_once('/').unwrap();
         format!("{address}/{}", self.name)
     }
-
-    /// Runs statements, and gives the rows of the last one.
-    pub(super) fn sql(&self, text: &str) -> String {
-        sql(&self.url(), text)
-    }
 }
 
 impl Drop for Database {
@@ -40,31 +37,47 @@ impl Drop for Database {
     }
 }
 
-fn sql(url: &str, text: &str) -> String {
+/// Runs statements, and gives the rows of the last one.
+pub(super) fn sql(url: &str, text: &str) -> String {
     let said = Command::new(postgres_program("psql")).args(["-qXAt", url, "-c", text]).output().unwrap();
     assert!(said.status.success(), "{text}: {}", String::from_utf8_lossy(&said.stderr));
-    String::from_utf8(said.stdout).unwrap()
+    String::from_utf8(said.stdout).unwrap().trim().to_owned()
 }
 
 /// A PostgreSQL of a test's own, which can go and come back.
 pub(super) struct Postgres {
     directory: TempDir,
+    address: IpAddr,
     port: u16,
 }
 
 impl Postgres {
     pub(super) fn start() -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// At an address of this machine, for whoever comes from its network.
+    pub(super) fn start_at(address: IpAddr) -> Self {
         let directory = tempfile::Builder::new().prefix("advisor-postgres").tempdir_in("/tmp").unwrap();
-        let server = Self { directory, port: free_port() };
+        let server = Self { directory, address, port: free_port(address) };
         // PostgreSQL does not run as root: its owner must be able to come here.
         run(Command::new("chmod").arg("777").arg(server.directory.path()));
         run(server.program("initdb").args(["-U", "advisor", "-A", "trust", "-E", "UTF8", "--locale=C"]));
+        let let_in = server.directory.path().join("data/pg_hba.conf");
+        let mut let_in = OpenOptions::new().append(true).open(let_in).unwrap();
+        writeln!(let_in, "host all all samenet trust").unwrap();
         server.run();
         server
     }
 
     pub(super) fn url(&self) -> String {
-        format!("postgres://advisor@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://advisor@{}:{}/postgres", self.address, self.port)
+    }
+
+    /// How many sessions there are of clients at an address.
+    pub(super) fn sessions_of(&self, address: IpAddr) -> usize {
+        let count = format!("SELECT count(*) FROM pg_stat_activity WHERE client_addr = '{address}'");
+        sql(&self.url(), &count).parse().unwrap()
     }
 
     /// Ends it as a crash would: nothing is finished, and everything is recovered at the next start.
@@ -74,7 +87,7 @@ impl Postgres {
 
     /// Runs it, and waits until it takes connections.
     pub(super) fn run(&self) {
-        let options = format!("-h 127.0.0.1 -p {} -k '' -c max_connections=200", self.port);
+        let options = format!("-h {} -p {} -k '' -c max_connections=200", self.address, self.port);
         run(self.program("pg_ctl").args(["-w", "-t", "60", "-l", "log", "-o", &options, "start"]));
     }
 
@@ -100,28 +113,40 @@ impl Drop for Postgres {
 
 /// A NATS server of a test's own, which can go and come back.
 pub(super) struct Nats {
+    address: IpAddr,
     port: u16,
     running: Option<Child>,
 }
 
+/// Its login, which is needed beyond loopback.
+const NATS_LOGIN: [&str; 2] = ["advisor", "a-password"];
+
 impl Nats {
     pub(super) fn start() -> Self {
-        let mut server = Self { port: free_port(), running: None };
+        Self::start_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// At an address of this machine.
+    pub(super) fn start_at(address: IpAddr) -> Self {
+        let mut server = Self { address, port: free_port(address), running: None };
         server.run();
         server
     }
 
     pub(super) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        let [user, password] = NATS_LOGIN;
+        format!("nats://{user}:{password}@{}:{}", self.address, self.port)
     }
 
     /// Runs it, and waits until it takes connections.
     pub(super) fn run(&mut self) {
         let mut command = Command::new(variable("ADVISOR_TEST_NATS_SERVER"));
-        command.args(["-a", "127.0.0.1", "-p", &self.port.to_string()]).stderr(Stdio::null());
+        let [user, password] = NATS_LOGIN;
+        command.args(["-a", &self.address.to_string(), "-p", &self.port.to_string()]);
+        command.args(["--user", user, "--pass", password]).stderr(Stdio::null());
         self.running = Some(command.spawn().unwrap());
         let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while std::net::TcpStream::connect((self.address, self.port)).is_err() {
             assert!(begun.elapsed() < PATIENCE, "nats-server does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -147,8 +172,8 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+fn free_port(address: IpAddr) -> u16 {
+    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
 }
 
 fn postgres_program(name: &str) -> PathBuf {

@@ -1,21 +1,19 @@
 //! PostgreSQL that crashes under load, and NATS that is away for a while.
 
 use super::{
+    asks::{refused, until_done, until_seen},
     cluster::Cluster,
     engines::{Database, Nats, Postgres},
 };
 use crate::{
     faults::{
         after::{account, check},
-        load::{Entry, Load, Outcome},
+        load::Load,
         watchers::Watchers,
     },
     live_client::LiveClient,
-    server::{Answer, Client, PATIENCE},
 };
-use reqwest::Method;
-use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_postgresql_that_crashes_costs_only_the_time_that_it_is_away() {
@@ -28,9 +26,7 @@ async fn a_postgresql_that_crashes_costs_only_the_time_that_it_is_away() {
     for title in ["once", "twice", "three times"] {
         load.answers(100).await;
         tokio::task::block_in_place(|| postgres.crash());
-        let refused = start(asks, title).await;
-        assert_eq!(refused.status, 503, "{}", refused.text);
-        assert!(!refused.header("retry-after").is_empty(), "{:?}", refused.headers);
+        refused(asks, title).await;
         tokio::task::block_in_place(|| postgres.run());
         let begun = Instant::now();
         asked.push(until_done(asks, title).await);
@@ -42,40 +38,6 @@ async fn a_postgresql_that_crashes_costs_only_the_time_that_it_is_away() {
     let checked = check(&cluster.apis[0], &history, &users).await;
     let watched = watchers.end(&checked.events).await;
     println!("{}; {} events; first success after {healed:?}; {watched}", account(&history), checked.events.len());
-}
-
-/// Starts a conversation of this title, which is the command's key, too.
-async fn start(client: &Client, title: &str) -> Answer {
-    let headers = [("idempotency-key", title)];
-    client.ask(Method::POST, "/api/commands/StartConversation", &headers, Some(&json!({"title": title}))).await
-}
-
-/// Repeats that until it is known to be done.
-async fn until_done(client: &Client, title: &str) -> Entry {
-    let begun = Instant::now();
-    let mut tries = 1;
-    loop {
-        tries += 1;
-        let answer = start(client, title).await;
-        match answer.status {
-            200 => return entry(title, answer, tries),
-            503 => assert!(begun.elapsed() < PATIENCE, "it does not heal: {}", answer.text),
-            _ => panic!("{}: {}", answer.status, answer.text),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// What the first person asked for beside the load.
-fn entry(title: &str, answer: Answer, tries: u32) -> Entry {
-    Entry {
-        user: "user_0".to_owned(),
-        name: "StartConversation",
-        key: title.to_owned(),
-        body: json!({"title": title}),
-        outcome: Outcome::Done(answer.body),
-        tries,
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -106,17 +68,4 @@ async fn a_bus_that_is_away_costs_time_and_nothing_else() {
         account(&history),
         checked.events.len()
     );
-}
-
-/// How long it takes until a device at another process shows what was begun here.
-async fn until_seen(here: &Client, device: &mut LiveClient, query: &str, title: &str) -> (Duration, Entry) {
-    let begun = Instant::now();
-    let answer = start(here, title).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let shows = |device: &LiveClient| {
-        let list = device.data.get(query).and_then(|list| list.as_array());
-        list.is_some_and(|list| list.iter().any(|item| item["title"] == title))
-    };
-    device.until("what was begun elsewhere", shows).await;
-    (begun.elapsed(), entry(title, answer, 1))
 }

@@ -25,7 +25,7 @@ async fn an_owner_that_was_frozen_beyond_its_lease_writes_nothing() {
 pub(in crate::faults) async fn trial(build: &Build) {
     let (database, nats) = (Database::make(), Nats::start());
     let cluster = Cluster::start_build(build, &database.url(), &nats, &[("ADVISOR_DEMO_DELAY_MS", "20")]);
-    writers::watch(&database);
+    writers::watch(&database.url());
     let load = Load::begin_at(&[&cluster.apis[0], &cluster.apis[1]]).await;
     let watchers = Watchers::begin(&load).await;
     let mut taken_over = Vec::new();
@@ -44,7 +44,7 @@ pub(in crate::faults) async fn trial(build: &Build) {
         frozen.signal("CONT");
         let begun = Instant::now();
         while is_owner(frozen).await {
-            writers::check(&database);
+            writers::check(&database.url());
             assert!(begun.elapsed() < PATIENCE, "two are owners");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -54,8 +54,8 @@ pub(in crate::faults) async fn trial(build: &Build) {
     let (history, users) = load.end(&cluster.apis[1]).await;
     let checked = check(&cluster.apis[1], &history, &users).await;
     let watched = watchers.end(&checked.events).await;
-    writers::check(&database);
-    let (did, events, owners) = (account(&history), checked.events.len(), writers::count(&database));
+    writers::check(&database.url());
+    let (did, events, owners) = (account(&history), checked.events.len(), writers::count(&database.url()));
     assert!(owners > 3, "one has followed another three times: {owners}");
     println!("{did}; {events} events; {owners} owners; taken over after {taken_over:?}; {watched}");
 }

@@ -1,7 +1,7 @@
 //! Who brings the read models forward, as PostgreSQL itself sees it: a trigger writes down whose connection moved the
 //! checkpoint, and under which fence.
 
-use super::engines::Database;
+use super::engines::sql;
 
 /// What a process says to PostgreSQL on each of its connections.
 const NAME: &str = "trial.process";
@@ -24,17 +24,17 @@ pub(super) fn signed(database: &str, process: &str) -> String {
 }
 
 /// Writes them down from now on: the processes have made their tables.
-pub(super) fn watch(database: &Database) {
-    database.sql(TRIGGER);
+pub(super) fn watch(database: &str) {
+    sql(database, TRIGGER);
 }
 
 /// Under each fence one process alone has written: an owner that another one has followed writes nothing.
-pub(super) fn check(database: &Database) {
-    let several = database.sql(OF_SEVERAL);
+pub(super) fn check(database: &str) {
+    let several = sql(database, OF_SEVERAL);
     assert!(several.is_empty(), "more than one has written under a fence: {several}");
 }
 
 /// How many owners have written, one after another.
-pub(super) fn count(database: &Database) -> usize {
-    database.sql(ALL).lines().count()
+pub(super) fn count(database: &str) -> usize {
+    sql(database, ALL).lines().count()
 }
