@@ -101,7 +101,7 @@ pub(super) async fn is_ready(server: &Server) -> bool {
 
 async fn checks(server: &Server) -> Option<Vec<Value>> {
     let asked = reqwest::Client::new().get(format!("{}/readyz?verbose", server.admin_url));
-    let answer = asked.timeout(Duration::from_secs(5)).send().await.ok()?;
+    let answer = asked.timeout(Duration::from_secs(10)).send().await.ok()?;
     Some(answer.json::<Value>().await.ok()?["checks"].as_array()?.clone())
 }
 
