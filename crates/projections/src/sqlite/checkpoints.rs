@@ -16,7 +16,7 @@ use std::{
 
 /// Bytes in the write-ahead log from one checkpoint to the next, about. Small steps, because what a step syncs holds up
 /// the commits of other files on the same disk.
-pub const BYTES_BETWEEN: u64 = 8 * 1_024 * 1_024;
+pub const BYTES_BETWEEN: u64 = 4 * 1_024 * 1_024;
 /// SQLite's pages, where a file does not say otherwise.
 const PAGE_BYTES: u64 = 4_096;
 /// How long a commit may be held up by letting the log begin anew, after a checkpoint that has left little of it.
