@@ -6,14 +6,14 @@ use super::{
     fold,
     load::{Entry, Outcome},
 };
-use crate::server::{Client, Server};
+use crate::server::{Client, PATIENCE, Server};
 use reqwest::Method;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashSet},
     io::{BufRead, BufReader},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long nothing may happen while replies are open.
@@ -94,6 +94,7 @@ async fn check_reads(server: &Server, users: &[Client]) {
     for _ in 0..20 {
         let events = all_events(server);
         let folded = fold::conversations(&events);
+        until_read(&users[0], events.last().unwrap()["position"].as_u64().unwrap()).await;
         let mut read = BTreeMap::new();
         for user in users {
             for item in user.get("/api/conversations").await.as_array().unwrap() {
@@ -114,6 +115,15 @@ async fn check_reads(server: &Server, users: &[Client]) {
         }
     }
     panic!("the log does not come to rest");
+}
+
+/// Waits until the read models have taken an event in: another process may bring them forward.
+async fn until_read(user: &Client, position: u64) {
+    let path = format!("/api/conversations?min_position={position}");
+    let begun = Instant::now();
+    while user.ask(Method::GET, &path, &[], None).await.status != 200 {
+        assert!(begun.elapsed() < PATIENCE, "the read models do not reach {position}");
+    }
 }
 
 /// Everything that was acknowledged is acknowledged again in the same words, and nothing is appended.
