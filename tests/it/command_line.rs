@@ -158,7 +158,11 @@ fn a_second_server_on_the_same_data_ends_with_a_sentence_and_the_first_goes_on()
 
 #[tokio::test]
 async fn a_server_is_ready_and_ends_with_0_soon_after_sigterm() {
-    let mut server = Server::start();
+    // Its files are looked at afterwards.
+    let mut server = Server::start_with(&[
+        ("ADVISOR_EVENT_LOG_URL", "sqlite:data/log.db"),
+        ("ADVISOR_READ_MODEL_URL", "sqlite:data"),
+    ]);
     let http = reqwest::Client::new();
     for base in [&server.url, &server.admin_url] {
         for (path, status) in [("/livez", 200), ("/readyz", 200), ("/version", 200)] {

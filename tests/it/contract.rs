@@ -28,7 +28,7 @@ fn slow_server() -> Server {
 }
 
 /// A client without a token.
-fn nobody(server: &Server) -> Client {
+pub(crate) fn nobody(server: &Server) -> Client {
     Client { http: reqwest::Client::new(), url: server.url.clone(), token: String::new() }
 }
 

@@ -18,7 +18,7 @@ mod with_the_smallest_limits {
 }
 
 /// On a real server, with one command and no other change (and acceptance with it):
-/// `ADVISOR_TEST_ESDB=esdb://… cargo nextest run --workspace --profile kurrentdb`.
+/// `ADVISOR_TEST_ESDB=esdb://… ops/engines cargo nextest run --workspace --profile kurrentdb`.
 /// Where no server is named, each of these says aloud that it did not run.
 mod on_a_real_server {
     use crate::fixture::OnServer;

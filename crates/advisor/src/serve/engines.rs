@@ -6,7 +6,6 @@ use crate::{
         engines::{BusEngine, EventLogEngine, ReadModelEngine},
     },
     master_key::{self, KEYS_FILE},
-    serve::create_data_dir,
 };
 use advisor_bus::{Bus, InProcessBus, NatsBus, NatsOptions};
 use advisor_eventlog::{EventLog, PostgresLog, PostgresLogOptions, ReadError, SqliteLog, SqliteLogOptions};
@@ -95,12 +94,11 @@ impl OpenLog {
 }
 
 impl Stores {
-    /// Opens the keys, the side store and the live read models beside a log that is open: whoever holds the lock of a
-    /// log in SQLite owns the whole data directory.
+    /// Opens the keys, the side store and the live read models beside a log that is open, in directories that this
+    /// process has claimed.
     pub(super) async fn open(config: &Config, log: OpenLog, master_key: [u8; 32]) -> Result<Self> {
         match &config.engines.read_models {
             ReadModelEngine::Sqlite(directory) => {
-                create_data_dir(directory)?;
                 let keys_file = config.data_dir.join(KEYS_FILE);
                 let keys = Keys::open_caching(&keys_file, master_key, config.limits.keys_cached_max).await?;
                 let side = SideStore::open(&directory.join(SIDE_FILE)).await?;

@@ -209,15 +209,13 @@ fn checkpoint(connection: &Connection, text: &str) -> rusqlite::Result<Cut> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn a_log_that_was_held_is_cut_after_a_later_checkpoint_though_it_grows_no_more() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file.db");
-        let writer = Connection::open(&path).unwrap();
-        writer
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE n (b BLOB)")
-            .unwrap();
+        let writer = writer_of(&path);
         let checkpoints = Checkpoints::new();
         let options =
             SqliteOptions { wal_bytes_max: 100_000, busy_timeout: Duration::ZERO, ..SqliteOptions::at(&path) };
@@ -240,10 +238,7 @@ mod tests {
     fn a_checkpoint_is_wanted_whenever_so_many_bytes_were_written_also_after_the_log_began_anew() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file.db");
-        let writer = Connection::open(&path).unwrap();
-        writer
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE n (b BLOB)")
-            .unwrap();
+        let writer = writer_of(&path);
         let checkpoints = Checkpoints::new();
         let mut wal = Wal::new(&checkpoints, &writer, &SqliteOptions::at(&path));
         let eighth = format!("INSERT INTO n VALUES (zeroblob({}))", BYTES_BETWEEN / 8);
@@ -262,5 +257,14 @@ mod tests {
             }
         }
         assert!(fs::metadata(&wal.path).unwrap().len() < 3 * BYTES_BETWEEN, "it has begun anew");
+    }
+
+    /// A connection to a new file, whose log nobody but the test moves.
+    fn writer_of(path: &Path) -> Connection {
+        let writer = Connection::open(path).unwrap();
+        writer
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE n (b BLOB)")
+            .unwrap();
+        writer
     }
 }

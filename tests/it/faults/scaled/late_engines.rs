@@ -5,7 +5,7 @@ use super::{
     cluster::{detail, is_ready, until},
     engines::{Database, Postgres},
 };
-use crate::server::{Client, Server};
+use crate::{contract::nobody, server::Server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_whose_postgresql_comes_later_waits_for_it_and_says_so() {
@@ -25,7 +25,7 @@ async fn a_server_whose_postgresql_comes_later_waits_for_it_and_says_so() {
             assert_eq!(reqwest::get(format!("{url}/readyz")).await.unwrap().status(), 503);
         }
         assert_eq!(reqwest::get(format!("{}/metrics", server.admin_url)).await.unwrap().status(), 200);
-        refused(&stranger(server), "too early").await;
+        refused(&nobody(server), "too early").await;
     }
     tokio::task::block_in_place(|| engines.iter().for_each(Postgres::run));
     for (_, server) in &servers {
@@ -41,18 +41,12 @@ async fn a_server_that_waiting_does_not_help_ends_at_once() {
     let database = Database::make();
     let mut server = Server::start_with(&[("ADVISOR_READ_MODEL_URL", &database.url())]);
     server.kill();
-    let (place, _) = database.url().rsplit_once('/').map(|(place, name)| (place.to_owned(), name.to_owned())).unwrap();
-    for (url, code) in
-        [(format!("{place}/nowhere"), "3D000"), (database.url().replace("advisor@", "stranger@"), "28000")]
-    {
+    let there = database.url();
+    let (place, _) = there.rsplit_once('/').unwrap();
+    for (url, code) in [(format!("{place}/nowhere"), "3D000"), (there.replace("advisor@", "stranger@"), "28000")] {
         server.set("ADVISOR_READ_MODEL_URL", Some(&url));
         assert!(!server.start_again_or_die(), "it waits for what does not come: {url}");
         assert_eq!(server.wait_for_end().code(), Some(1));
         assert!(server.log_text().contains(code), "{code} is not named: {}", server.log_text());
     }
-}
-
-/// Somebody who has not signed in.
-fn stranger(server: &Server) -> Client {
-    Client { http: reqwest::Client::new(), url: server.url.clone(), token: String::new() }
 }

@@ -1,5 +1,5 @@
 //! Runs a command with a double of a KurrentDB server beside it, which `ADVISOR_TEST_ESDB` names as it would a real one:
-//! `kurrentdb-double cargo nextest run --workspace --profile kurrentdb`.
+//! `kurrentdb-double ops/engines cargo nextest run --workspace --profile kurrentdb`.
 
 #![expect(clippy::print_stderr, reason = "a program says why it does nothing")]
 
