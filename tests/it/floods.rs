@@ -3,7 +3,7 @@
 //!
 //! `docs/reliability.md` has the peaks, and how to print them.
 
-mod connections;
+pub(crate) mod connections;
 mod mix;
 mod requests;
 mod siege;

@@ -24,6 +24,7 @@ pub use rates::{Rate, RateLimits};
 pub(crate) use shed::Shed;
 
 use crate::problem::Problem;
+use advisor_proof::{Mutant, is_planted};
 use answers::Answers;
 use gate::Gate;
 use rates::Rates;
@@ -120,6 +121,7 @@ impl Traffic {
 }
 
 fn room(bytes_max: usize) -> Arc<Semaphore> {
+    let bytes_max = if is_planted(Mutant::RoomUnbounded) { usize::MAX } else { bytes_max };
     Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS)))
 }
 

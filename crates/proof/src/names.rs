@@ -106,5 +106,15 @@ named! {
         CheckpointUncompared = "checkpoint_uncompared",
         /// An owner of the read models goes on when another one has followed it, under whatever fence there is.
         FenceIgnored = "fence_ignored",
+        /// A model is asked for a reply whatever the log says to the claim.
+        ClaimsIgnored = "claims_ignored",
+        /// What a command makes is named for its key alone, whoever's it is.
+        KeysUnscoped = "keys_unscoped",
+        /// Bodies, answers and events take as much memory as they like.
+        RoomUnbounded = "room_unbounded",
+        /// Read models that can't be reached are read as if there were nothing in them.
+        AwayIsEmpty = "away_is_empty",
+        /// An event of an older version is not known any more.
+        OldVersionsForgotten = "old_versions_forgotten",
     }
 }

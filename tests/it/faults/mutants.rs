@@ -2,10 +2,11 @@
 //! trial of that promise must fail, for the reason that it should.
 
 use super::{
-    bit_rot, consumption, kills, logs_apart, named_points, power_cuts, races, reads_own_writes, scaled::frozen_owner,
-    shutdown,
+    bit_rot, consumption, kills, logs_apart, made_anew, named_points, old_events, power_cuts, races, reads_own_writes,
+    scaled::{frozen_owner, nothing_shown},
+    shared_keys, shutdown,
 };
-use crate::build::Build;
+use crate::{build::Build, floods::connections};
 use advisor_proof::{Mutant, Point};
 use std::time::Duration;
 use tokio::time::error::Elapsed;
@@ -40,6 +41,11 @@ async fn try_on(mutant: Mutant) {
         Mutant::EndsAtOnce => shutdown::trial(build).await,
         Mutant::CheckpointUncompared => logs_apart::older_log(build).await,
         Mutant::FenceIgnored => frozen_owner::trial(&build).await,
+        Mutant::ClaimsIgnored => made_anew::trial(build).await,
+        Mutant::KeysUnscoped => shared_keys::trial(build).await,
+        Mutant::RoomUnbounded => connections::trial_of_slow_bodies(&build).await,
+        Mutant::AwayIsEmpty => nothing_shown::trial(&build).await,
+        Mutant::OldVersionsForgotten => old_events::trial(build).await,
     }
 }
 
@@ -74,6 +80,11 @@ fn expected(mutant: Mutant) -> &'static [&'static str] {
         Mutant::CheckpointUncompared => &["an older log is taken"],
         // One that always comes second to the other has nothing to write, and goes on all the same.
         Mutant::FenceIgnored => &["more than one has written under a fence", "two are owners"],
+        Mutant::ClaimsIgnored => &["a model was asked for a reply that had been given"],
+        Mutant::KeysUnscoped => &["two people's keys meet"],
+        Mutant::RoomUnbounded => &["too much memory"],
+        Mutant::AwayIsEmpty => &["is answered by who can't know"],
+        Mutant::OldVersionsForgotten => &["what was written once is not read any more"],
     }
 }
 
@@ -133,4 +144,9 @@ caught! {
     an_end_without_order_is_caught: EndsAtOnce,
     read_models_of_another_log_are_caught: CheckpointUncompared,
     an_owner_that_goes_on_when_it_was_followed_is_caught: FenceIgnored,
+    replies_that_are_given_anew_are_caught: ClaimsIgnored,
+    keys_that_are_everybodys_are_caught: KeysUnscoped,
+    bodies_without_a_bound_are_caught: RoomUnbounded,
+    rows_that_are_shown_as_none_are_caught: AwayIsEmpty,
+    events_of_old_that_are_not_known_are_caught: OldVersionsForgotten,
 }

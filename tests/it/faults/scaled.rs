@@ -10,5 +10,6 @@ mod late_engines;
 mod machines;
 mod main_job;
 mod network_cuts;
+pub(super) mod nothing_shown;
 mod process_kills;
 mod writers;

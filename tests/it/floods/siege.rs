@@ -1,6 +1,7 @@
 //! A server under a flood: who uses it as they should meanwhile, and what it takes of the machine.
 
 use crate::{
+    build::Build,
     open_files,
     server::{Client, PATIENCE, Server},
 };
@@ -54,8 +55,12 @@ pub(super) struct Withstood {
 
 impl Siege {
     pub(super) async fn begin(variables: &[(&str, &str)]) -> Self {
+        Self::begin_build(&Build::usual(), variables).await
+    }
+
+    pub(super) async fn begin_build(build: &Build, variables: &[(&str, &str)]) -> Self {
         open_files::raise();
-        let server = Server::start_with(variables);
+        let server = Server::start_build(build, variables);
         let client = server.client("guest", &[]);
         let started = client.command("StartConversation", &json!({"title": "Calm"})).await;
         let conversation = started["result"]["conversationId"].as_str().unwrap().to_owned();

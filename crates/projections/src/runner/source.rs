@@ -219,6 +219,10 @@ fn decode_one(recorded: &Recorded) -> Result<Decoded, RunnerError> {
         let unread = Unread { stream: stream.clone(), revision: *revision, position: *position, poison };
         Decoded { ready: Ready { id: *id, event: Err(unread) }, subject: None }
     };
+    if is_planted(Mutant::OldVersionsForgotten) && &*recorded.type_name == "conversation.reply_started.v1" {
+        let source = DecodeError::UnknownType(recorded.type_name.to_string());
+        return Err(RunnerError::Event { position: position.0, stream: stream.to_string(), source });
+    }
     let (event, metadata) = match Event::decode(&recorded.type_name, &recorded.data, &recorded.metadata) {
         Ok(decoded) => decoded,
         Err(DecodeError::Checksum) => return Ok(unread(Poison::Checksum)),

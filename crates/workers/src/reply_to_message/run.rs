@@ -14,7 +14,7 @@ use advisor_commands::{ConversationRefusal, conversation::ATTEMPTS_MAX};
 use advisor_eventlog::Position;
 use advisor_events::conversation::ReplyFailure;
 use advisor_projections::replies::ReplyRow;
-use advisor_proof::{Point, reached};
+use advisor_proof::{Mutant, Point, is_planted, reached};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU32, Ordering},
@@ -91,6 +91,7 @@ impl Running<'_> {
             self.signals.attempt.store(attempt, Ordering::Relaxed);
             match (claim(self.desk, &self.asked, &next).await, said_before.take()) {
                 (Settled::Done(_), _) => {}
+                (Settled::Refused(_), _) if is_planted(Mutant::ClaimsIgnored) => {}
                 // The user stopped it between two attempts: what the first one had said is what there is.
                 (Settled::Refused(ConversationRefusal::StopRequested), Some((text, model))) => {
                     return self.stopped(attempt - 1, text, model).await;
