@@ -13,6 +13,7 @@ mod workers;
 
 pub(crate) use end::{RUNNER_MAX as RUNNER_END_MAX, STORES_MAX as STORES_END_MAX, WORK_MAX as WORK_END_MAX};
 pub(crate) use engines::{OpenLog, SIDE_FILE};
+pub(crate) use read_side::FILLING_WAIT;
 pub(crate) use waiting::PAUSE_MAX as ENGINE_PAUSE_MAX;
 
 use crate::{
@@ -169,6 +170,9 @@ async fn serve(config: &Config) -> Result<()> {
     });
     if let Some(duty) = duty {
         workers::start(config, &api, models, &running, duty);
+    }
+    if config.role.answers() {
+        read_side::until_filled(&reader).await;
     }
     running.listen(config, doors, &api, measurements)?;
     end::signal().await?;

@@ -46,9 +46,9 @@ impl FromRequestParts<Api> for MinPosition {
 }
 
 impl Api {
-    /// Reads at one position.
+    /// Reads at one position; 503 while only a part of what the log says is there.
     pub(crate) async fn read<T: Send + 'static>(&self, query: Query<T>) -> Result<Read<T>, Problem> {
-        self.reader.run(query).await.map_err(|error| unread(&error))
+        self.reader.run_whole(query).await.map_err(|error| unread(&error))
     }
 
     /// Looks for what an id of a request names. What is not there may only not be there yet: then it

@@ -31,7 +31,7 @@ pub(crate) const BEGIN: &str = "INSERT INTO checkpoint (id, generation, layout, 
     VALUES (1, $1, $2, 0, 0) ON CONFLICT (id) DO NOTHING";
 pub(crate) const LAYOUT: &str = "SELECT layout FROM checkpoint WHERE id = 1";
 /// What every read begins with.
-pub(crate) const STAND: &str = "SELECT generation, position FROM checkpoint WHERE id = 1";
+pub(crate) const STAND: &str = "SELECT generation, position, changes_after FROM checkpoint WHERE id = 1";
 
 const SELECT: &str =
     "SELECT generation, position, event_id, log_identity, fence, changes_after FROM checkpoint WHERE id = 1";
@@ -86,10 +86,20 @@ pub(crate) fn advance(from: &Checkpoint, to: &Checkpoint) -> Write {
     ))
 }
 
-/// Generation and position: what every read begins with.
-pub(crate) fn stand(row: Row) -> Result<(u64, Position), RowError> {
-    let mut cells = row.into_cells();
-    Ok((cells.number()?, cells.position()?))
+/// What every read begins with.
+pub(crate) struct Stand {
+    pub(crate) generation: u64,
+    pub(crate) position: Position,
+    /// Whether the generation has ever come to the end of the log.
+    pub(crate) is_whole: bool,
+}
+
+impl Stand {
+    pub(crate) fn from_row(row: Row) -> Result<Self, RowError> {
+        let mut cells = row.into_cells();
+        let (generation, position) = (cells.number()?, cells.position()?);
+        Ok(Self { generation, position, is_whole: cells.optional_number::<u64>()?.is_some() })
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! How the work fares it reads in the lease: what its owner says of itself, or that there is none.
 
 use crate::{
-    Generation, StoreError, checkpoint,
+    Generation, StoreError,
+    checkpoint::{self, Stand},
     lease::Lease,
     reader::State,
     store::{RowError, Statement},
@@ -105,7 +106,7 @@ impl Follower {
 async fn look_at_checkpoint(generation: &Generation) -> Result<(), StoreError> {
     let stand = Statement::new(checkpoint::STAND, Vec::new());
     let row = generation.store().read(vec![stand]).await?.into_iter().flatten().next();
-    let (_, position) = checkpoint::stand(row.ok_or(RowError("checkpoint"))?)?;
+    let Stand { position, .. } = Stand::from_row(row.ok_or(RowError("checkpoint"))?)?;
     generation.progress().send_if_modified(|progress| {
         let has_moved = position > progress.position;
         progress.position = position.max(progress.position);

@@ -10,7 +10,7 @@ pub use crate::{
     ownership::LOST_END_MAX,
     postgres::{IDLE_ANSWER_WAIT, TRANSACTION_TRIES_MAX, WAITING_MAX as CONNECTION_WAITING_MAX},
     read_on::{ANSWER_WAIT as READ_ON_WAIT, ASKED_MAX as READ_ONS_MAX},
-    reader::STALLED_AFTER,
+    reader::{FILLING_LOOK, STALLED_AFTER},
     runner::{
         PAUSE_MAX as RUNNER_PAUSE_MAX,
         batch::EVENTS_AT_A_STRETCH,

@@ -1,11 +1,12 @@
 //! Reading: every read is one transaction that first reads where the read side stands.
 
 use crate::{
-    Generation, Query, StoreError, checkpoint,
+    Generation, Query, StoreError,
+    checkpoint::{self, Stand},
     generations::Stall,
     query::Decoder,
     read_on::{ReadOn, ReadOnError},
-    store::{RowError, Statement},
+    store::{Row, RowError, Statement},
 };
 use advisor_eventlog::Position;
 use advisor_events::StreamName;
@@ -19,6 +20,8 @@ use tokio::{
 
 /// How long a read side may stand still before nobody waits for it.
 pub const STALLED_AFTER: Duration = Duration::from_millis(500);
+/// How often who waits for a generation to be filled looks by itself.
+pub const FILLING_LOOK: Duration = Duration::from_millis(100);
 
 /// What was read, and where the read side stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,27 +82,51 @@ impl Reader {
         Self { generation: generation.clone() }
     }
 
-    /// Runs a query.
+    /// Runs a query over whatever is there, which may be a part of what the log says.
     pub async fn run<T: Send + 'static>(&self, query: Query<T>) -> Result<Read<T>, StoreError> {
+        Ok(self.read(query).await?.1)
+    }
+
+    /// Runs a query, unless the generation is being filled and has not come to the end of the log yet: then a part
+    /// would be taken for the whole, and it is [`StoreError::Unavailable`].
+    pub async fn run_whole<T: Send + 'static>(&self, query: Query<T>) -> Result<Read<T>, StoreError> {
+        let (stand, read) = self.read(query).await?;
+        if stand.is_whole || is_planted(Mutant::PartsShown) {
+            return Ok(read);
+        }
+        Err(StoreError::Unavailable(format!("the read models are being filled, and are at {}", stand.position)))
+    }
+
+    /// Waits until the generation has once come to the end of the log, at most `timeout`.
+    pub async fn filled(&self, timeout: Duration) -> Result<(), StoreError> {
+        let deadline = Instant::now() + timeout;
+        let mut progress = self.progress();
+        loop {
+            let Err(unfilled) = self.run_whole(Query::of(())).await else { return Ok(()) };
+            // By the clock too: where another process fills it, this one hears of that later.
+            let look = (Instant::now() + FILLING_LOOK).min(deadline);
+            if timeout_at(look, progress.changed()).await.is_err() && look == deadline {
+                return Err(unfilled);
+            }
+        }
+    }
+
+    async fn read<T: Send + 'static>(&self, query: Query<T>) -> Result<(Stand, Read<T>), StoreError> {
         let (query, decoder) = query.into_parts();
-        let mut statements = Vec::with_capacity(query.len() + 1);
+        let count = query.len();
+        let mut statements = Vec::with_capacity(count + 1);
         statements.push(Statement::new(checkpoint::STAND, Vec::new()));
         statements.extend(query);
-        let count = statements.len();
         let answers = match self.generation.store().read(statements).await {
-            Err(StoreError::Unavailable(_)) if is_planted(Mutant::AwayIsEmpty) => return self.nothing(decoder, count),
+            Err(StoreError::Unavailable(_)) if is_planted(Mutant::AwayIsEmpty) => {
+                let stand = Stand { generation: self.generation(), position: self.position(), is_whole: true };
+                return read_at(stand, decoder, vec![Vec::new(); count]);
+            }
             answers => answers?,
         };
         let mut answers = answers.into_iter();
         let stand = answers.next().and_then(|rows| rows.into_iter().next()).ok_or(RowError("checkpoint"))?;
-        let (generation, position) = checkpoint::stand(stand)?;
-        Ok(Read { generation, position, value: decoder.decode(answers.collect())? })
-    }
-
-    /// What a build that is made to err takes for an answer.
-    fn nothing<T>(&self, decoder: Decoder<T>, statements: usize) -> Result<Read<T>, StoreError> {
-        let value = decoder.decode(vec![Vec::new(); statements])?;
-        Ok(Read { generation: self.generation(), position: self.position(), value })
+        read_at(Stand::from_row(stand)?, decoder, answers.collect())
     }
 
     /// Waits until the read side has reached a position that the log has, at most `timeout`. A read side that does
@@ -179,6 +206,11 @@ impl Reader {
     fn note_stall(&self, stall: Stall) {
         *self.generation.stall().lock().unwrap_or_else(PoisonError::into_inner) = Some(stall);
     }
+}
+
+fn read_at<T>(stand: Stand, decoder: Decoder<T>, answers: Vec<Vec<Row>>) -> Result<(Stand, Read<T>), StoreError> {
+    let (generation, position) = (stand.generation, stand.position);
+    Ok((stand, Read { generation, position, value: decoder.decode(answers)? }))
 }
 
 /// Somebody waits for a position, for as long as this is there.

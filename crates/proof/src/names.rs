@@ -114,6 +114,8 @@ named! {
         RoomUnbounded = "room_unbounded",
         /// Read models that can't be reached are read as if there were nothing in them.
         AwayIsEmpty = "away_is_empty",
+        /// Read models that are being filled are shown as if everything were in them.
+        PartsShown = "parts_shown",
         /// An event of an older version is not known any more.
         OldVersionsForgotten = "old_versions_forgotten",
     }

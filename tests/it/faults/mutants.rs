@@ -41,7 +41,7 @@ async fn try_on(mutant: Mutant) {
         Mutant::EndsAtOnce => shutdown::trial(build).await,
         Mutant::CheckpointUncompared => logs_apart::older_log(build).await,
         Mutant::FenceIgnored => frozen_owner::trial(&build).await,
-        Mutant::ClaimsIgnored => made_anew::trial(build).await,
+        Mutant::ClaimsIgnored | Mutant::PartsShown => made_anew::trial(build).await,
         Mutant::KeysUnscoped => shared_keys::trial(build).await,
         Mutant::RoomUnbounded => connections::trial_of_slow_bodies(&build).await,
         Mutant::AwayIsEmpty => nothing_shown::trial(&build).await,
@@ -81,6 +81,7 @@ fn expected(mutant: Mutant) -> &'static [&'static str] {
         // One that always comes second to the other has nothing to write, and goes on all the same.
         Mutant::FenceIgnored => &["more than one has written under a fence", "two are owners"],
         Mutant::ClaimsIgnored => &["a model was asked for a reply that had been given"],
+        Mutant::PartsShown => &["a part was shown as if it were all"],
         Mutant::KeysUnscoped => &["two people's keys meet"],
         Mutant::RoomUnbounded => &["too much memory"],
         Mutant::AwayIsEmpty => &["is answered by who can't know"],
@@ -148,5 +149,6 @@ caught! {
     keys_that_are_everybodys_are_caught: KeysUnscoped,
     bodies_without_a_bound_are_caught: RoomUnbounded,
     rows_that_are_shown_as_none_are_caught: AwayIsEmpty,
+    parts_that_are_shown_as_all_are_caught: PartsShown,
     events_of_old_that_are_not_known_are_caught: OldVersionsForgotten,
 }

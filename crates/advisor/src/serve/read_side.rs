@@ -5,10 +5,21 @@ use crate::config::{
     Config,
     engines::{EventLogEngine, ReadModelEngine},
 };
-use advisor_projections::{Duty, Follower, Lease, Ownership, RunnerParts, SharedLease};
-use std::sync::Arc;
+use advisor_projections::{Duty, Follower, Lease, Ownership, Reader, RunnerParts, SharedLease};
+use std::{error::Error, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use uuid::Uuid;
+
+/// How long a server that comes up waits for read models that are being filled before it listens and says so.
+pub(crate) const FILLING_WAIT: Duration = Duration::from_secs(2);
+
+/// Returns when the read models have once come to the end of the log, or will not do so soon: what is asked for is
+/// refused then until they have.
+pub(super) async fn until_filled(reader: &Reader) {
+    if let Err(error) = reader.filled(FILLING_WAIT).await {
+        tracing::warn!(error = &error as &dyn Error, "queries are refused until the read models are filled");
+    }
+}
 
 /// Takes part in bringing the read models forward, or only follows; gives what this process is to them from now on,
 /// if it takes part.

@@ -56,7 +56,7 @@ impl PublicMoves {
 }
 
 async fn read(reader: Reader, after: Position) -> Result<Arc<PublicMove>, Arc<Fault>> {
-    let read = reader.run(advisors::changed(None, after)).await.map_err(|error| Arc::new(error.into()))?;
+    let read = reader.run_whole(advisors::changed(None, after)).await.map_err(|error| Arc::new(error.into()))?;
     Ok(Arc::new(PublicMove {
         generation: read.generation,
         position: read.position,

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    Reader, Waited, changes, conversations,
+    Reader, Waited, changes, conversations, generations,
     given::{
         Story, dump, opened,
         read_side::{PATIENCE, ReadSide, empty},
@@ -62,6 +62,35 @@ async fn filling_a_new_generation_gives_the_same_bytes_as_living_through_it() {
 
     assert_eq!(side.dump().await, lived);
     assert_eq!(lived, dump(&story.fold_with_stride(STRIDE)));
+}
+
+#[tokio::test]
+async fn a_generation_that_has_never_come_to_the_end_of_the_log_is_not_taken_for_the_whole() {
+    let story = long_story().into_iter().fold(opened("this log"), |story, step| step(story));
+    let whole = dump(&story.fold_with_stride(STRIDE));
+    let mut parts = 0;
+    for yields in 0..40 {
+        let side = ReadSide::over(Arc::new(MemoryLog::with_stride(STRIDE)), limits(2)).await;
+        story.append_to(side.log.as_ref(), side.keys.as_ref()).await;
+        let running = side.run().await;
+        for _ in 0..yields * 5 {
+            tokio::task::yield_now().await;
+        }
+        running.kill().await;
+
+        let side = side.reopened().await;
+        match side.reader().run_whole(generations::dump()).await {
+            Ok(read) => assert_eq!(String::from_utf8(read.value).unwrap(), whole),
+            Err(StoreError::Unavailable(_)) => parts += 1,
+            Err(error) => panic!("{error}"),
+        }
+        let running = side.run().await;
+        side.reader().filled(PATIENCE).await.unwrap();
+        let read = side.reader().run_whole(generations::dump()).await.unwrap();
+        assert_eq!(String::from_utf8(read.value).unwrap(), whole);
+        running.stop().await;
+    }
+    assert!(parts > 0, "none was killed on its way");
 }
 
 #[tokio::test]
@@ -139,7 +168,7 @@ async fn a_paused_old_owner_cannot_write() {
 
     let error = tokio::time::timeout(PATIENCE, old.task).await.unwrap().unwrap().unwrap_err();
     assert!(matches!(error, RunnerError::Store(StoreError::Superseded)), "{error:?}");
-    assert_eq!(side.read_at(crate::generations::dump()).await.position, head);
+    assert_eq!(side.read_at(generations::dump()).await.position, head);
     new.stop().await;
 }
 

@@ -6,7 +6,7 @@ use super::{
     super::settings::{Kind, Setting},
     Limit, Section,
 };
-use crate::serve::{ENGINE_PAUSE_MAX, RUNNER_END_MAX, STORES_END_MAX, WORK_END_MAX};
+use crate::serve::{ENGINE_PAUSE_MAX, FILLING_WAIT, RUNNER_END_MAX, STORES_END_MAX, WORK_END_MAX};
 use advisor_api::limits as api;
 use advisor_bus::limits as bus;
 use advisor_commands::limits as commands;
@@ -127,6 +127,8 @@ const REQUESTS: &[Limit] = &[
     set("chat_timeout_ms", "150000", "ms", "Most time that `/api/chat` waits for its reply, in milliseconds.", "503 `TIMED_OUT` with `commandId`: the same key waits on."),
     set("position_wait_ms", "2000", "ms", "Most time that a read waits for `min_position`, and a command for the read side, in milliseconds.", "A read: 503 `POSITION_NOT_REACHED`. A command: its answer, with how far the read side is."),
     fixed("A read side that does not move for so long is not waited for.", || projections::STALLED_AFTER.amount(), "ms", "As when the wait is over."),
+    fixed("Longest wait of a server that comes up for read models that are being filled.", || FILLING_WAIT.amount(), "ms", "It listens, and queries are 503 `UNAVAILABLE` until they are filled."),
+    fixed("How often it looks meanwhile.", || projections::FILLING_LOOK.amount(), "ms", "It looks; sooner where it fills them itself."),
     fixed("How often a process that does not bring the read models forward looks how far they are, and who does.", || projections::FOLLOW_EVERY.amount(), "ms", "It looks; sooner when the bus rings."),
     fixed("How often it looks while somebody waits for a position.", || projections::FOLLOW_WAITED_FOR.amount(), "ms", "It looks, whatever the bus says."),
     fixed("Longest silence of whoever brings the read models forward.", || projections::NOBODY_AFTER.amount(), "ms", "Nobody is waited for, and readiness says so."),

@@ -88,7 +88,7 @@ impl Connection {
         let mut plan = Plan { after: self.position, how, cards: Vec::new() };
         for _ in 0..ROUNDS_MAX {
             let query = moves::read(&self.onlooker, &self.watched, &plan);
-            let found = self.hub.reader().run(query).await?;
+            let found = self.hub.reader().run_whole(query).await?;
             if found.generation != self.generation {
                 return self.send_whole(Some(ResetReason::Generation)).await;
             }
@@ -136,7 +136,7 @@ impl Connection {
     async fn send_whole(&mut self, reason: Option<ResetReason>) -> Result<There, Fault> {
         let viewer = self.onlooker.user_id.as_ref();
         let all = self.watched.iter().map(|watched| rows::shown(&watched.query, viewer)).collect();
-        let read = self.hub.reader().run(Query::all(all)).await?;
+        let read = self.hub.reader().run_whole(Query::all(all)).await?;
         let mut whole = Vec::with_capacity(read.value.len());
         for (index, shown) in read.value.into_iter().enumerate() {
             match shown {
