@@ -1,72 +1,73 @@
 //! Read models that are made anew from the log cause nothing, and show nothing before they have everything: what is in
 //! them on the way, replies that are asked for and have long been given, is nothing to act on.
 
-use super::{after::all_events, consumption::remove_read_models};
+use super::{
+    after::all_events,
+    consumption::remove_read_models,
+    other_builds::{refuses_to_go_on, rename_type},
+};
 use crate::{
     build::Build,
     faulty_model::{FaultyModel, Gate, Noted, Script},
     server::{Client, PATIENCE, Server},
 };
-use futures::future::join_all;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// Replies that are open for most of the log.
 const REPLIES: usize = 20;
-/// What happens while they are.
-const MEANWHILE: usize = 2_000;
+/// What happens while they are all open. Where it is not known, the read models come to it and no further.
+const MEANWHILE: &str = "conversation.renamed.v1";
+const UNKNOWN: &str = "conversation.painted.v1";
+/// Workers look at what is open every second.
+const LOOKS: Duration = Duration::from_millis(2_500);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn read_models_that_are_made_anew_cause_nothing() {
+async fn read_models_that_are_made_anew_cause_nothing_and_show_nothing_before_they_are_whole() {
     trial(Build::usual()).await;
 }
 
 pub(super) async fn trial(build: Build) {
     let model = FaultyModel::start();
-    // Event after event, so that what is open meanwhile can be seen.
-    let slowly = [("ADVISOR_PROJECTION_BATCH_EVENTS_MAX", "1"), ("ADVISOR_MODEL_URL", model.url.as_str())];
-    let mut server = Server::start_build(&build, &slowly);
+    // Event after event, so that what stands before the one that is not known is in them.
+    let variables = [("ADVISOR_MODEL_URL", model.url.as_str()), ("ADVISOR_PROJECTION_BATCH_EVENTS_MAX", "1")];
+    let mut server = Server::start_build(&build, &variables);
+    let renamed = talk(&server.client("user_1", &[]), &model).await;
+    let events = all_events(&server);
+    assert_eq!(model.requests().len(), REPLIES);
+
+    filled_anew(&mut server, (MEANWHILE, UNKNOWN));
     let user = server.client("user_1", &[]);
-    talk(&user, &model).await;
-    let (events, asked) = (all_events(&server), model.requests().len());
-    assert_eq!(asked, REPLIES);
-    for _ in 0..3 {
-        tokio::task::block_in_place(|| {
-            server.terminate();
-            remove_read_models(&server.data_dir());
-            server.start_again();
-        });
-        nothing_or_all(&user.at(&server)).await;
-        assert_eq!(model.requests().len(), asked, "a model was asked for a reply that had been given");
-        assert_eq!(all_events(&server), events, "something was appended");
-    }
+    refuses_to_go_on(&server, &user, 0, renamed).await;
+    tokio::time::sleep(LOOKS).await;
+    assert_eq!(model.requests().len(), REPLIES, "a model was asked for a reply that had been given");
+    let (status, list) = user.send(Method::GET, "/api/conversations", None).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "a part was shown as if it were all: {list}");
+
+    filled_anew(&mut server, (UNKNOWN, MEANWHILE));
+    let user = server.client("user_1", &[]);
+    user.until_ready().await;
+    assert_eq!(user.get("/api/conversations").await.as_array().unwrap().len(), REPLIES + 1);
+    assert_eq!(model.requests().len(), REPLIES, "a model was asked for a reply that had been given");
+    assert_eq!(all_events(&server), events, "something was appended");
 }
 
-/// Until they have everything, they are not shown at all.
-async fn nothing_or_all(user: &Client) {
-    let begun = Instant::now();
-    loop {
-        let ready = user.ask(Method::GET, "/readyz", &[], None).await.status == 200;
-        let list = user.ask(Method::GET, "/api/conversations", &[], None).await;
-        if list.status == 503 && !ready {
-            assert!(!list.header("retry-after").is_empty(), "{:?}", list.headers);
-            assert!(begun.elapsed() < PATIENCE, "they are not filled");
-        } else {
-            let shown = list.body.as_array().unwrap().len();
-            assert_eq!(shown, REPLIES + 1, "a part was shown as if it were all");
-        }
-        if ready {
-            return;
-        }
-    }
+/// Starts it again without read models, the events of a type bearing another name.
+fn filled_anew(server: &mut Server, (from, to): (&str, &str)) {
+    tokio::task::block_in_place(|| {
+        server.terminate();
+        remove_read_models(&server.data_dir());
+        rename_type(server, from, to);
+        server.start_again();
+    });
 }
 
-/// Asks for replies, does other things, and only then are the replies given.
-async fn talk(user: &Client, model: &FaultyModel) {
+/// Asks for replies, renames another conversation, and only then are the replies given; tells where the log stood in
+/// between.
+async fn talk(user: &Client, model: &FaultyModel) -> u64 {
     let gate = Arc::new(Gate::default());
     let words = || vec!["Well ".to_owned(), "said.".to_owned()];
     let mut asked = Vec::new();
@@ -82,18 +83,13 @@ async fn talk(user: &Client, model: &FaultyModel) {
             model.until(&Noted::Asked(question.clone()));
         }
     });
-    let other = start(user).await;
-    let renames = (0..16).map(async |turn| {
-        for number in 0..MEANWHILE / 16 {
-            let title = format!("Title {turn} {number}");
-            user.command("RenameConversation", &json!({"conversationId": other, "title": title})).await;
-        }
-    });
-    join_all(renames).await;
+    let rename = json!({"conversationId": start(user).await, "title": "Meanwhile"});
+    let renamed = user.command("RenameConversation", &rename).await["position"].as_u64().unwrap();
     gate.open();
     for (id, _) in &asked {
         until_given(user, id).await;
     }
+    renamed
 }
 
 async fn start(user: &Client) -> Value {
@@ -102,7 +98,9 @@ async fn start(user: &Client) -> Value {
 
 async fn until_given(user: &Client, id: &Value) {
     let path = format!("/api/conversations/{}/messages", id.as_str().unwrap());
-    while user.get(&path).await.to_string().matches("Well said.").count() == 0 {
+    let begun = Instant::now();
+    while !user.get(&path).await.to_string().contains("Well said.") {
+        assert!(begun.elapsed() < PATIENCE, "the reply does not come");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

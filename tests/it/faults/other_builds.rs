@@ -58,7 +58,7 @@ async fn start(user: &Client, title: &str) -> String {
 }
 
 /// Says which event it does not know, is not ready, and shows nothing as if there were no more.
-async fn refuses_to_go_on(server: &Server, user: &Client, turn: usize, position: u64) {
+pub(super) async fn refuses_to_go_on(server: &Server, user: &Client, turn: usize, position: u64) {
     let begun = Instant::now();
     let reason = format!("unknown event type {UNKNOWN}");
     let mut said = String::new();
@@ -87,7 +87,7 @@ fn lay_out_otherwise(server: &Server) {
 }
 
 /// The events of a type bear another name.
-fn rename_type(server: &Server, from: &str, to: &str) {
+pub(super) fn rename_type(server: &Server, from: &str, to: &str) {
     let connection = Connection::open(server.data_dir().join("log.db")).unwrap();
     let renamed = connection.execute("UPDATE types SET name = ?2 WHERE name = ?1", [from, to]).unwrap();
     assert_eq!(renamed, 1, "{from} is a type of the log");
