@@ -63,6 +63,9 @@ pub struct PostgresOptions {
     pub read_timeout: Duration,
     /// The same of a write. Default: 30 s.
     pub write_timeout: Duration,
+    /// Longest wait for the answer to one statement of a write: one to which nothing comes through says nothing.
+    /// Default: 10 s.
+    pub statement_timeout: Duration,
     /// How long PostgreSQL lets a transaction wait for our next word, before it undoes it and gives up its locks: a
     /// process that was paused must not hold up its successor. Default: 2 s.
     pub idle_transaction_timeout: Duration,
@@ -97,6 +100,7 @@ impl PostgresOptions {
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(10),
             idle_transaction_timeout: Duration::from_secs(2),
             unacknowledged_timeout: Duration::from_secs(5),
             silence_asked_after: Duration::from_secs(10),
@@ -177,13 +181,27 @@ impl PostgresStore {
         let (mut tries, mut many) = (1..TRANSACTION_TRIES_MAX, Many::AtOnce);
         loop {
             let mut lease = self.0.connections.begin(begin).await?;
-            match take(&mut lease, steps, many).await {
-                Ok(()) => return lease.commit().await,
+            match self.take(&mut lease, steps, many).await {
+                Ok(()) => return self.answered(lease.commit()).await,
+                // Nor would an end of the transaction be answered: the connection is closed.
+                Err(Failed::Silent) => return Err(Failed::Silent),
                 Err(failed) if failed.may_pass() && tries.next().is_some() => {}
                 Err(failed) if failed.is_same_row_twice() && many == Many::AtOnce => many = Many::OneByOne,
                 Err(failed) => return lease.roll_back(failed).await,
             }
         }
+    }
+
+    async fn take(&self, lease: &mut Lease, steps: &[Write], many: Many) -> Result<(), Failed> {
+        for step in steps {
+            self.answered(statements::write(lease.connection(), step, many)).await?;
+        }
+        Ok(())
+    }
+
+    async fn answered(&self, statement: impl Future<Output = Result<(), Failed>> + Send) -> Result<(), Failed> {
+        let answer = tokio::time::timeout(self.0.options.statement_timeout, statement).await;
+        answer.unwrap_or(Err(Failed::Silent))
     }
 
     /// What is given up in the middle takes its connection with it.
@@ -205,13 +223,6 @@ async fn answers(lease: &mut Lease, statements: &[Statement]) -> Result<Vec<Vec<
         answers.push(statements::query(lease.connection(), statement).await?);
     }
     Ok(answers)
-}
-
-async fn take(lease: &mut Lease, steps: &[Write], many: Many) -> Result<(), Failed> {
-    for step in steps {
-        statements::write(lease.connection(), step, many).await?;
-    }
-    Ok(())
 }
 
 #[async_trait]

@@ -1,6 +1,6 @@
 //! Attackers in number: connections from an address of their own, which say and read what they like.
 
-use futures::{StreamExt, future::join_all, stream};
+use futures::future::join_all;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
@@ -58,7 +58,7 @@ pub(super) async fn each(url: &str, count: usize, request: &[u8]) -> Tally {
         let (status, ()) = futures::join!(line.status(), async { drop(writer.write_all(request).await) });
         status.unwrap_or(0)
     });
-    tally(stream::iter(asking).buffer_unordered(count).collect::<Vec<u16>>().await)
+    tally(join_all(asking).await)
 }
 
 /// So many requests on so many connections; `request` makes each of its number.
@@ -78,7 +78,7 @@ pub(super) async fn ask(url: &str, connections: usize, count: usize, request: im
         }
         statuses
     });
-    tally(stream::iter(asking).buffer_unordered(connections).collect::<Vec<_>>().await.concat())
+    tally(join_all(asking).await.concat())
 }
 
 /// Sends a byte more on each of these connections again and again, for a while.
@@ -94,15 +94,13 @@ pub(super) async fn drip(streams: &mut [TcpStream], time: Duration) {
 
 /// Returns when the server has closed all of these connections, whatever it says before.
 pub(super) async fn closed(streams: Vec<TcpStream>, time: Duration) -> Tally {
-    let count = streams.len();
     let closing = streams.into_iter().map(async |stream| {
         let mut line = Line { reader: BufReader::new(stream) };
         let status = line.status().await.unwrap_or(0);
         drop(tokio::io::copy(&mut line.reader, &mut tokio::io::sink()).await);
         status
     });
-    let all = stream::iter(closing).buffer_unordered(count.max(1)).collect::<Vec<u16>>();
-    tally(timeout(time, all).await.expect("connections are left open"))
+    tally(timeout(time, join_all(closing)).await.expect("connections are left open"))
 }
 
 fn tally(statuses: Vec<u16>) -> Tally {

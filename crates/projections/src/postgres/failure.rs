@@ -16,6 +16,9 @@ pub(super) enum Failed {
     /// Somebody is not there, or has no room.
     #[error("{0}")]
     Unavailable(&'static str),
+    /// A statement was not answered in time: what became of it is not known, and the connection is of no use.
+    #[error("a statement was not answered in time")]
+    Silent,
     #[error("{}", describe(.0))]
     Sqlx(#[from] sqlx::Error),
 }
@@ -29,7 +32,7 @@ impl Failed {
     fn code(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Sqlx(error) => error.as_database_error()?.code(),
-            Self::Guard | Self::Shape(_) | Self::Unavailable(_) => None,
+            Self::Guard | Self::Shape(_) | Self::Unavailable(_) | Self::Silent => None,
         }
     }
 
@@ -37,7 +40,7 @@ impl Failed {
     /// stop for good are worse than ones that try again.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
+            Self::Unavailable(_) | Self::Silent => true,
             Self::Guard | Self::Shape(_) => false,
             Self::Sqlx(error) if error.as_database_error().is_some() => self.code().is_some_and(|code| passes(&code)),
             Self::Sqlx(error) => !is_ours(error),
@@ -49,10 +52,12 @@ impl From<Failed> for StoreError {
     fn from(failed: Failed) -> Self {
         match &failed {
             Failed::Guard => Self::Superseded,
-            Failed::Shape(_) | Failed::Unavailable(_) | Failed::Sqlx(_) if failed.may_pass() => {
+            Failed::Shape(_) | Failed::Unavailable(_) | Failed::Silent | Failed::Sqlx(_) if failed.may_pass() => {
                 Self::Unavailable(failed.to_string())
             }
-            Failed::Shape(_) | Failed::Unavailable(_) | Failed::Sqlx(_) => Self::Broken(failed.to_string()),
+            Failed::Shape(_) | Failed::Unavailable(_) | Failed::Silent | Failed::Sqlx(_) => {
+                Self::Broken(failed.to_string())
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::{
 };
 use secrecy::ExposeSecret;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::time::Instant;
 
 store_contract!(opened);
 
@@ -137,6 +138,22 @@ async fn a_write_whose_connections_all_end_is_not_available() {
     assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
     assert!(ended <= i64::from(TRANSACTION_TRIES_MAX), "{ended}");
     assert!(numbers(&store).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_statement_to_which_nothing_comes_back_is_given_up_long_before_the_write_is() {
+    let options = PostgresOptions { statement_timeout: Duration::from_millis(200), ..options() };
+    let store = PostgresStore::open(options, tables()).await.unwrap();
+    let begun = Instant::now();
+    let sleep = Write::Run(Statement::new("INSERT INTO numbers SELECT 1 FROM pg_sleep(20)", vec![]));
+
+    let written = store.write(vec![add(0), sleep]).await;
+
+    assert!(matches!(&written, Err(StoreError::Unavailable(why)) if why.contains("not answered")), "{written:?}");
+    // It was not tried again, and its end was not waited for.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    store.write(vec![add(2)]).await.unwrap();
+    assert_eq!(numbers(&store).await, [2]);
 }
 
 #[tokio::test]

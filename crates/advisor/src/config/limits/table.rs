@@ -355,6 +355,7 @@ const READ_SIDE: &[Limit] = &[
     fixed("Longest wait for an idle connection to PostgreSQL to begin a transaction.", || projections::IDLE_ANSWER_WAIT.amount(), "ms", "It is given up with all that are idle, and a new one made."),
     fixed("Longest wait for the answer to a read in PostgreSQL, that for a connection included.", || postgres_default().read_timeout.amount(), "ms", "503 `UNAVAILABLE`"),
     fixed("The same for a write.", || postgres_default().write_timeout.amount(), "ms", "503 `UNAVAILABLE`, or the runner tries again."),
+    fixed("Longest wait for the answer to one statement of a write.", || postgres_default().statement_timeout.amount(), "ms", "Its connection is given up; 503 `UNAVAILABLE`, or the runner tries again."),
     fixed("How long PostgreSQL lets a transaction wait for this program's next word.", || postgres_default().idle_transaction_timeout.amount(), "ms", "It undoes the transaction and closes the connection."),
     fixed("How long what PostgreSQL sends may stay unacknowledged.", || postgres_default().unacknowledged_timeout.amount(), "ms", "It closes the connection."),
     fixed("How long this program may be silent before PostgreSQL asks whether it is there.", || postgres_default().silence_asked_after.amount(), "ms", "Where nobody answers, it closes the connection."),
