@@ -165,7 +165,7 @@ async fn serve(config: &Config) -> Result<()> {
         owned: Arc::default(),
         traffic: Arc::new(Traffic::new(config.limits.traffic.clone())),
         settings,
-        checks: checks::all(&log, &reader, duty.as_ref().map(|duty| (duty, &models))),
+        checks: checks::all(&log, &reader, &bus, duty.as_ref().map(|duty| (duty, &models))),
         shutdown: running.stopping.clone(),
     });
     if let Some(duty) = duty {

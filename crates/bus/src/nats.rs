@@ -348,4 +348,8 @@ impl Bus for NatsBus {
         }
         Ok(Box::new(listener))
     }
+
+    fn server_is_there(&self) -> Option<bool> {
+        Some(self.line.is_connected())
+    }
 }

@@ -85,4 +85,8 @@ pub trait Bus: Send + Sync {
     async fn publish(&self, topic: &Topic, message: BusMessage) -> Result<(), BusError>;
     /// Listens to a topic; what is published after this returns is heard, unless it is lost.
     async fn listen(&self, topic: &Topic) -> Result<Box<dyn Listener>, BusError>;
+    /// Whether the server that carries messages is there; `None` where none is needed.
+    fn server_is_there(&self) -> Option<bool> {
+        None
+    }
 }

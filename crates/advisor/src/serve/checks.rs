@@ -1,6 +1,7 @@
 //! What `/readyz` looks at.
 
 use advisor_api::{Check, CheckFailed};
+use advisor_bus::Bus;
 use advisor_eventlog::EventLog;
 use advisor_projections::{Duty, Reader, State, parked};
 use advisor_workers::{model::breaker::Standing, tiers::Models};
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 pub(super) fn all(
     log: &Arc<dyn EventLog>,
     reader: &Reader,
+    bus: &Arc<dyn Bus>,
     works: Option<(&watch::Receiver<Duty>, &Arc<Models>)>,
 ) -> Arc<[Arc<dyn Check>]> {
     let mut checks: Vec<Arc<dyn Check>> = vec![
@@ -19,6 +21,9 @@ pub(super) fn all(
         Arc::new(ReadSideFollows(reader.clone())),
         Arc::new(NothingIsParked(reader.clone())),
     ];
+    if bus.server_is_there().is_some() {
+        checks.push(Arc::new(BusCarries(Arc::clone(bus))));
+    }
     if let Some((duty, models)) = works {
         checks.push(Arc::new(TakesItsTurn(duty.clone())));
         checks.push(Arc::new(ModelProviderStands(Arc::clone(models))));
@@ -95,6 +100,23 @@ impl Check for NothingIsParked {
                 parked.len(),
                 first.position
             ),
+        })
+    }
+}
+
+/// Only told: without a bus everybody looks by themselves.
+struct BusCarries(Arc<dyn Bus>);
+
+#[async_trait]
+impl Check for BusCarries {
+    fn name(&self) -> &'static str {
+        "bus"
+    }
+
+    async fn look(&self) -> Result<String, CheckFailed> {
+        Ok(match self.0.server_is_there() {
+            Some(false) => "is away: what changes is seen later".to_owned(),
+            Some(true) | None => "carries news".to_owned(),
         })
     }
 }

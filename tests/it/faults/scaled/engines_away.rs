@@ -2,7 +2,7 @@
 
 use super::{
     asks::{refused, until_done, until_seen},
-    cluster::Cluster,
+    cluster::{Cluster, detail, is_ready, until},
     engines::{Database, Nats, Postgres},
 };
 use crate::{
@@ -51,7 +51,10 @@ async fn a_bus_that_is_away_costs_time_and_nothing_else() {
     let mut device = LiveClient::connect(&here.at(&cluster.apis[1]), std::slice::from_ref(&query), None).await;
 
     let (with, first) = until_seen(here, &mut device, &query, "with").await;
+    assert_eq!(detail(&cluster.apis[0], "bus").await, "carries news");
     nats.kill();
+    until("readiness says so", async || detail(&cluster.apis[0], "bus").await.starts_with("is away")).await;
+    assert!(is_ready(&cluster.apis[0]).await, "nothing depends on it but time");
     load.answers(100).await;
     let (without, second) = until_seen(here, &mut device, &query, "without").await;
     load.answers(100).await;
