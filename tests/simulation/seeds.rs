@@ -77,6 +77,12 @@ fn the_same_seed_leads_to_the_same_events() {
     }
 }
 
+/// A server is frozen while it comes up, and followed meanwhile: requests do not go to it when it wakes.
+#[test]
+fn seed_1778() {
+    run(1778);
+}
+
 /// What came of a seed.
 struct Lived {
     hash: Vec<u8>,

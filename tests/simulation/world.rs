@@ -274,7 +274,10 @@ impl World {
 
     /// From now on requests go there.
     pub(crate) fn serve(&self, served: Served) {
-        *self.served.lock().unwrap() = Some(served);
+        // One that was frozen while it came up has been followed, and gets no requests any more.
+        if self.is_last(&served.process) {
+            *self.served.lock().unwrap() = Some(served);
+        }
     }
 
     /// Where requests go.
@@ -284,10 +287,14 @@ impl World {
 
     /// A new server in the place of one that has ended, unless there is one.
     pub(crate) fn supervise(&self, ended: &Arc<Process>) {
-        let is_last = Arc::ptr_eq(&self.processes.lock().unwrap()["server"], ended);
-        if is_last {
+        if self.is_last(ended) {
             self.start("server");
         }
+    }
+
+    /// Whether this server has not been followed by another one.
+    fn is_last(&self, server: &Arc<Process>) -> bool {
+        Arc::ptr_eq(&self.processes.lock().unwrap()["server"], server)
     }
 
     fn kill(&self, role: &str) {
