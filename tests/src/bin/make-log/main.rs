@@ -7,9 +7,11 @@
 //! make-log fill --data-dir DIR --events 1000000      # many conversations of 20 messages
 //! make-log long --data-dir DIR --person ana --messages 10000   # one conversation; prints its id
 //! make-log append --data-dir DIR --clients 64 --seconds 5      # what an append costs at this size
+//! make-log read --data-dir DIR --rounds 3                      # how fast the whole log is read and decoded
 //! ```
 
 mod append;
+mod read;
 mod write;
 
 use advisor_eventlog::{EventLog, SqliteLog, SqliteLogOptions};
@@ -59,6 +61,12 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
+    /// Read the whole log and decode every event, sealed fields left sealed, and print what that costs.
+    Read {
+        /// How often.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
 }
 
 /// The log and the keys of a data directory.
@@ -79,6 +87,7 @@ async fn run(cli: &Cli) -> Result<()> {
     let done = match &cli.command {
         Command::Fill { events } => write::fill(&stores, *events).await,
         Command::Long { person, messages } => write::long(&stores, person, *messages).await,
+        Command::Read { rounds } => read::measure(&stores, *rounds).await,
         Command::Append { clients, seconds } => append::measure(&stores, *clients, Duration::from_secs(*seconds)).await,
     };
     keys.close().await;
