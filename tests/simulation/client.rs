@@ -132,13 +132,13 @@ impl Client {
             body: format!("{:?}", open.command).into_bytes(),
             ..CommandContext::new(actor.clone(), open.command_id.clone(), weather.now())
         };
+        // There has to be a conversation, or viewers would look at nothing.
+        let may_give_up = open.tried == Tried::InVain && !matches!(open.command, ConversationCommand::Start { .. });
         let told = match commands.conversations.execute(&stream, open.command, context).await {
             Ok(outcome) => done(&outcome),
             Err(CommandError::Refused(refusal)) => Told::Refused(format!("{refusal:?}")),
             // Some give up here, and rely on the promise that comes with this error.
-            Err(CommandError::Unavailable(_)) if open.tried == Tried::InVain && self.dice.happens(500) => {
-                Told::NothingWritten
-            }
+            Err(CommandError::Unavailable(_)) if may_give_up && self.dice.happens(500) => Told::NothingWritten,
             Err(error @ (CommandError::Busy | CommandError::Unavailable(_) | CommandError::OutcomeUnknown(_))) => {
                 if !matches!(error, CommandError::OutcomeUnknown(_)) {
                     self.note_tried(open.tried);

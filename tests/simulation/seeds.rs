@@ -83,6 +83,12 @@ fn seed_1778() {
     run(1778);
 }
 
+/// Both clients of a person are told that nothing was written of their first command.
+#[test]
+fn seed_4308() {
+    run(4308);
+}
+
 /// What came of a seed.
 struct Lived {
     hash: Vec<u8>,

@@ -19,6 +19,7 @@ pub(super) fn violations(history: &[Entry], events: &[Value]) -> Vec<String> {
     check_order(events, &mut found);
     check_replies(events, &mut found);
     let commands = by_command(events);
+    let left: HashSet<(&str, &str)> = commands.keys().map(|(user, key, _)| (*user, *key)).collect();
     let mut known = HashSet::new();
     for entry in history {
         match &entry.outcome {
@@ -28,8 +29,7 @@ pub(super) fn violations(history: &[Entry], events: &[Value]) -> Vec<String> {
                 check_done(entry, answer, commands.get(&key).map_or(&[], Vec::as_slice), &mut found);
             }
             Outcome::Refused(status) => {
-                let left = commands.keys().filter(|(user, key, _)| (*user, *key) == (&entry.user, &entry.key)).count();
-                if left > 0 {
+                if left.contains(&(entry.user.as_str(), entry.key.as_str())) {
                     found.push(format!("{} was refused with {status} and left something: {entry:?}", entry.key));
                 }
             }

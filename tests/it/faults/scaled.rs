@@ -7,6 +7,7 @@ mod engines;
 mod engines_away;
 pub(super) mod frozen_owner;
 mod late_engines;
+mod lost_read_models;
 mod machines;
 mod main_job;
 mod network_cuts;

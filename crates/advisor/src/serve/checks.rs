@@ -3,7 +3,7 @@
 use advisor_api::{Check, CheckFailed};
 use advisor_bus::Bus;
 use advisor_eventlog::EventLog;
-use advisor_projections::{Duty, Reader, State, parked};
+use advisor_projections::{Duty, Query, Reader, State, parked};
 use advisor_workers::{model::breaker::Standing, tiers::Models};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -57,7 +57,11 @@ impl Check for ReadSideFollows {
         let progress = self.0.progress().borrow().clone();
         let (generation, position) = (progress.generation, progress.position);
         match progress.state {
-            State::Live => Ok(format!("generation {generation} at {position}")),
+            // Who has just begun to follow has it from an owner before, perhaps of read models that were lost since.
+            State::Live => match self.0.run_whole(Query::of(())).await {
+                Ok(_) => Ok(format!("generation {generation} at {position}")),
+                Err(error) => Err(CheckFailed(error.to_string())),
+            },
             State::CatchingUp => Err(CheckFailed(format!("generation {generation} catches up, at {position}"))),
             State::Stopped(reason) => Err(CheckFailed(format!("stopped at {position}: {reason}"))),
         }
