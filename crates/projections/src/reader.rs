@@ -103,11 +103,11 @@ impl Reader {
         let mut progress = self.progress();
         loop {
             let Err(unfilled) = self.run_whole(Query::of(())).await else { return Ok(()) };
-            // By the clock too: where another process fills it, this one hears of that later.
-            let look = (Instant::now() + FILLING_LOOK).min(deadline);
-            if timeout_at(look, progress.changed()).await.is_err() && look == deadline {
+            if Instant::now() >= deadline {
                 return Err(unfilled);
             }
+            // By the clock too: where another process fills it, this one hears of that later.
+            timeout_at((Instant::now() + FILLING_LOOK).min(deadline), progress.changed()).await.ok();
         }
     }
 
