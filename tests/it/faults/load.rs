@@ -25,6 +25,8 @@ const ADVISORS: [&str; 2] = ["nadia-okafor-v1", "tomas-lindqvist-v1"];
 const CLIENTS: usize = 16;
 const USERS: usize = 8;
 const CONVERSATIONS_EACH: usize = 4;
+/// Most that a client has, in trials that go on for long: a person has two clients, and the list shows 50.
+const CONVERSATIONS_MAX: usize = CONVERSATIONS_EACH + 20;
 
 /// One command and what became of it.
 #[derive(Clone, Debug)]
@@ -187,7 +189,7 @@ impl Writer {
     async fn write(&mut self) {
         while !self.shared.stopping.is_cancelled() {
             match self.dice.roll(100) {
-                0 => self.start_conversation().await,
+                0 if self.conversations.len() < CONVERSATIONS_MAX => self.start_conversation().await,
                 1..=9 => {
                     let body = json!({"conversationId": self.conversation(), "title": self.words()});
                     self.send("RenameConversation", body).await;
