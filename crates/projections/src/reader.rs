@@ -120,13 +120,13 @@ impl Reader {
         let answers = match self.generation.store().read(statements).await {
             Err(StoreError::Unavailable(_)) if is_planted(Mutant::AwayIsEmpty) => {
                 let stand = Stand { generation: self.generation(), position: self.position(), is_whole: true };
-                return read_at(stand, decoder, vec![Vec::new(); count]);
+                return decoded(stand, decoder, vec![Vec::new(); count]);
             }
             answers => answers?,
         };
         let mut answers = answers.into_iter();
         let stand = answers.next().and_then(|rows| rows.into_iter().next()).ok_or(RowError("checkpoint"))?;
-        read_at(Stand::from_row(stand)?, decoder, answers.collect())
+        decoded(Stand::from_row(stand)?, decoder, answers.collect())
     }
 
     /// Waits until the read side has reached a position that the log has, at most `timeout`. A read side that does
@@ -208,7 +208,7 @@ impl Reader {
     }
 }
 
-fn read_at<T>(stand: Stand, decoder: Decoder<T>, answers: Vec<Vec<Row>>) -> Result<(Stand, Read<T>), StoreError> {
+fn decoded<T>(stand: Stand, decoder: Decoder<T>, answers: Vec<Vec<Row>>) -> Result<(Stand, Read<T>), StoreError> {
     let (generation, position) = (stand.generation, stand.position);
     Ok((stand, Read { generation, position, value: decoder.decode(answers)? }))
 }

@@ -4,7 +4,7 @@
 use super::{
     after::all_events,
     consumption::remove_read_models,
-    other_builds::{refuses_to_go_on, rename_type},
+    other_builds::{UNKNOWN, refuses_to_go_on, rename_type},
 };
 use crate::{
     build::Build,
@@ -21,7 +21,6 @@ use std::{
 const REPLIES: usize = 20;
 /// What happens while they are all open. Where it is not known, the read models come to it and no further.
 const MEANWHILE: &str = "conversation.renamed.v1";
-const UNKNOWN: &str = "conversation.painted.v1";
 /// Workers look at what is open every second.
 const LOOKS: Duration = Duration::from_millis(2_500);
 
@@ -46,6 +45,8 @@ pub(super) async fn trial(build: Build) {
     assert_eq!(model.requests().len(), REPLIES, "a model was asked for a reply that had been given");
     let (status, list) = user.send(Method::GET, "/api/conversations", None).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "a part was shown as if it were all: {list}");
+    let live = user.request(Method::GET, "/api/live?query=/api/conversations").send().await.unwrap();
+    assert_eq!(live.status(), StatusCode::SERVICE_UNAVAILABLE, "a part is shown live as if it were all");
 
     filled_anew(&mut server, (UNKNOWN, MEANWHILE));
     let user = server.client("user_1", &[]);

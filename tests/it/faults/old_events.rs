@@ -95,7 +95,7 @@ pub(super) async fn trial(build: Build) {
         append(directory, &KEPT).await;
     })
     .await;
-    until_read(&server).await;
+    until_filled(&server).await;
     let user = server.client(PERSON, &[]);
     assert_all_is_shown(&user).await;
     let renamed = user.command("RenameConversation", &json!({"conversationId": CONVERSATION, "title": "Today"})).await;
@@ -104,14 +104,14 @@ pub(super) async fn trial(build: Build) {
     assert_verified(&server);
 
     stopped(&mut server, async |directory| append(directory, &GONE).await).await;
-    until_read(&server).await;
+    until_filled(&server).await;
     let other = server.client("user_1", &[]);
     let head = all_events(&server).len();
     assert_eq!(other.get(&format!("/api/conversations?min_position={head}")).await, json!([]));
     assert_verified(&server);
 }
 
-async fn until_read(server: &Server) {
+async fn until_filled(server: &Server) {
     let begun = Instant::now();
     loop {
         let ready = reqwest::get(format!("{}/readyz?verbose", server.admin_url)).await.unwrap();

@@ -13,7 +13,7 @@ use std::{fs, path::PathBuf, time::Instant};
 
 /// What the newer build writes, and how an older one that does not know it sees it.
 const KNOWN: &str = "conversation.deleted.v1";
-const UNKNOWN: &str = "conversation.painted.v1";
+pub(super) const UNKNOWN: &str = "conversation.painted.v1";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_that_take_turns_refuse_or_work_and_spoil_nothing() {

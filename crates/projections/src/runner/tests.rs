@@ -70,15 +70,7 @@ async fn a_generation_that_has_never_come_to_the_end_of_the_log_is_not_taken_for
     let whole = dump(&story.fold_with_stride(STRIDE));
     let mut parts = 0;
     for yields in 0..40 {
-        let side = ReadSide::over(Arc::new(MemoryLog::with_stride(STRIDE)), limits(2)).await;
-        story.append_to(side.log.as_ref(), side.keys.as_ref()).await;
-        let running = side.run().await;
-        for _ in 0..yields * 5 {
-            tokio::task::yield_now().await;
-        }
-        running.kill().await;
-
-        let side = side.reopened().await;
+        let side = killed_on_its_way(&story, yields).await;
         match side.reader().run_whole(generations::dump()).await {
             Ok(read) => assert_eq!(String::from_utf8(read.value).unwrap(), whole),
             Err(StoreError::Unavailable(_)) => parts += 1,
@@ -97,15 +89,7 @@ async fn a_generation_that_has_never_come_to_the_end_of_the_log_is_not_taken_for
 async fn a_runner_that_is_killed_anywhere_goes_on_where_it_had_committed() {
     let story = long_story().into_iter().fold(opened("this log"), |story, step| step(story));
     for yields in 0..40 {
-        let mut side = ReadSide::over(Arc::new(MemoryLog::with_stride(STRIDE)), limits(2)).await;
-        story.append_to(side.log.as_ref(), side.keys.as_ref()).await;
-
-        let running = side.run().await;
-        for _ in 0..yields * 5 {
-            tokio::task::yield_now().await;
-        }
-        running.kill().await;
-        side = side.reopened().await;
+        let side = killed_on_its_way(&story, yields).await;
         let running = side.run().await;
         side.reach_head().await;
         running.stop().await;
@@ -390,6 +374,18 @@ async fn waits(reader: &Reader, position: Position) -> Waited {
     let reached = progress.wait_for(|progress| progress.position >= position);
     tokio::time::timeout(PATIENCE, reached).await.unwrap().unwrap();
     reader.wait_for(position, PATIENCE).await
+}
+
+/// A read side whose runner was killed at some moment, opened again.
+async fn killed_on_its_way(story: &Story, yields: usize) -> ReadSide {
+    let side = ReadSide::over(Arc::new(MemoryLog::with_stride(STRIDE)), limits(2)).await;
+    story.append_to(side.log.as_ref(), side.keys.as_ref()).await;
+    let running = side.run().await;
+    for _ in 0..yields * 5 {
+        tokio::task::yield_now().await;
+    }
+    running.kill().await;
+    side.reopened().await
 }
 
 fn limits(batch_events_max: usize) -> RunnerLimits {

@@ -1,10 +1,7 @@
 //! Read models that an operator has thrown away: they are filled anew, and until they are nobody is told that all is well.
 
 use super::engines::{Database, sql};
-use crate::{
-    build::Build,
-    server::{Client, PATIENCE, Server},
-};
+use crate::server::{Client, PATIENCE, Server};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -21,7 +18,7 @@ async fn a_server_whose_read_models_are_gone_is_not_ready_before_they_are_whole_
     let database = Database::make();
     let url = database.url();
     let engines = [("ADVISOR_EVENT_LOG_URL", url.as_str()), ("ADVISOR_READ_MODEL_URL", url.as_str())];
-    let mut server = Server::start_build(&Build::usual(), &engines);
+    let mut server = Server::start_with(&engines);
     let user = server.client("user_1", &[]);
     join_all((0..16).map(|_| rename(&user, EVENTS / 16))).await;
     server.set("ADVISOR_PROJECTION_BATCH_EVENTS_MAX", Some("1"));

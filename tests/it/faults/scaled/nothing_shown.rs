@@ -23,27 +23,29 @@ pub(in crate::faults) async fn trial(build: &Build) {
     let started = user.command("StartConversation", &json!({"title": "There"})).await;
     let id = started["result"]["conversationId"].as_str().unwrap();
     user.command("SendMessage", &json!({"conversationId": id, "content": "Hi", "advisorIds": []})).await;
-    let paths = ["/api/me", "/api/advisors", "/api/conversations"].map(str::to_owned).into_iter().chain([
+    let queries = [
+        "/api/me".to_owned(),
+        "/api/advisors".to_owned(),
+        "/api/conversations".to_owned(),
         format!("/api/conversations/{id}"),
         format!("/api/conversations/{id}/messages"),
-        format!("/api/live?query=/api/conversations/{id}"),
-    ]);
-    let paths: Vec<String> = paths.collect();
+    ];
     let mut before = Vec::new();
-    for path in paths.iter().take(5) {
-        before.push(user.get(path).await);
+    for query in &queries {
+        before.push(user.get(query).await);
     }
 
     tokio::task::block_in_place(|| postgres.crash());
-    for path in &paths {
-        away(&user, path).await;
+    for query in &queries {
+        away(&user, query).await;
     }
+    away(&user, &format!("/api/live?query=/api/conversations/{id}")).await;
     refused(&user, "while it is away").await;
 
     tokio::task::block_in_place(|| postgres.run());
     user.until_ready().await;
-    for (path, before) in paths.iter().zip(&before) {
-        assert_eq!(user.get(path).await, *before, "{path}");
+    for (query, before) in queries.iter().zip(&before) {
+        assert_eq!(user.get(query).await, *before, "{query}");
     }
 }
 
