@@ -94,7 +94,7 @@ pub(super) async fn drip(streams: &mut [TcpStream], time: Duration) {
 
 /// Returns when the server has closed all of these connections, whatever it says before.
 pub(super) async fn closed(streams: Vec<TcpStream>, time: Duration) -> Tally {
-    let closing = streams.into_iter().map(async |stream| {
+    let closing = streams.into_iter().map(|stream| async move {
         let mut line = Line { reader: BufReader::new(stream) };
         let status = line.status().await.unwrap_or(0);
         drop(tokio::io::copy(&mut line.reader, &mut tokio::io::sink()).await);
