@@ -77,14 +77,16 @@ impl NatsServer {
         }
     }
 
+    /// Sends it a signal: `STOP` freezes it, `CONT` wakes it.
+    pub fn signal(&self, name: &str) {
+        let process = self.running.as_ref().expect("it runs").id();
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status();
+        assert!(sent.expect("kill").success(), "it can be sent {name}");
+    }
+
     /// Its port on loopback.
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Its process.
-    pub fn process(&self) -> u32 {
-        self.running.as_ref().expect("it runs").id()
     }
 
     /// Its URL with the login.
