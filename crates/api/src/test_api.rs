@@ -68,6 +68,15 @@ impl TestApi {
 
     /// The same over another bus.
     pub(crate) async fn start_over(bus: Arc<dyn Bus>, checks: Vec<Arc<dyn Check>>) -> Self {
+        Self::start_within(RunnerLimits::default(), bus, checks).await
+    }
+
+    /// The same with other limits of the runner.
+    pub(crate) async fn start_within(
+        runner_limits: RunnerLimits,
+        bus: Arc<dyn Bus>,
+        checks: Vec<Arc<dyn Check>>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = TestClock::new();
         let shared_clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
@@ -86,7 +95,7 @@ impl TestApi {
             generation: generation.clone(),
             bus: Arc::clone(&bus),
             clock: Arc::clone(&shared_clock),
-            limits: RunnerLimits::default(),
+            limits: runner_limits,
         };
         let runner = CancellationToken::new();
         let running = TaskTracker::new();

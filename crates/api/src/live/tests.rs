@@ -2,6 +2,7 @@
 
 mod caller;
 mod faulty_bus;
+mod hints;
 mod limits;
 mod positions;
 mod replies;

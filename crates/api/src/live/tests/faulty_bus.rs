@@ -14,6 +14,7 @@ use advisor_bus::{
         server::{self, NatsServer},
     },
 };
+use advisor_projections::RunnerLimits;
 use std::sync::{Arc, atomic::Ordering};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,23 +80,28 @@ async fn of_three_thousand_pieces_of_a_reply_the_text_is_whole_and_in_order() {
 }
 
 /// An API whose runner rings and whose live queries hear through the faulty line.
-struct Faulty {
-    test: TestApi,
-    proxy: FaultyProxy,
-    _server: NatsServer,
+pub(super) struct Faulty {
+    pub(super) test: TestApi,
+    pub(super) proxy: FaultyProxy,
+    pub(super) server: NatsServer,
 }
 
 impl Faulty {
     async fn start(seed: u64) -> Self {
+        Self::start_with(Faults::tenth(seed), RunnerLimits::default()).await
+    }
+
+    /// Over a line with these faults.
+    pub(super) async fn start_with(faults: Faults, runner_limits: RunnerLimits) -> Self {
         let server = NatsServer::start();
-        let proxy = FaultyProxy::start(server.port(), Faults::tenth(seed)).await;
+        let proxy = FaultyProxy::start(server.port(), faults).await;
         let bus = NatsBus::open(NatsOptions::new(server::url(proxy.port()), [7; 32])).await.unwrap();
         bus.ready().await;
-        Self { test: TestApi::start_over(Arc::new(bus), Vec::new()).await, proxy, _server: server }
+        Self { test: TestApi::start_within(runner_limits, Arc::new(bus), Vec::new()).await, proxy, server }
     }
 
     /// The line was as bad as it was meant to be.
-    fn met_all_fates(&self, messages_min: u64) {
+    pub(super) fn met_all_fates(&self, messages_min: u64) {
         let fates = self.proxy.fates();
         assert!(fates.all.load(Ordering::Relaxed) >= messages_min, "{fates:?}");
         for fate in [&fates.lost, &fates.doubled, &fates.late] {

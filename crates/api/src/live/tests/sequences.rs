@@ -28,7 +28,7 @@ async fn a_client_of_a_socket_has_it_too_whatever_it_subscribes_to_meanwhile() {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
     Stream,
     Socket,
@@ -36,9 +36,13 @@ pub(super) enum Transport {
 
 impl Transport {
     async fn watch(self, test: &TestApi, queries: &[&str], id: Option<&str>) -> Watcher {
+        self.watch_as("ana", test, queries, id).await
+    }
+
+    pub(super) async fn watch_as(self, user: &str, test: &TestApi, queries: &[&str], id: Option<&str>) -> Watcher {
         match self {
-            Self::Stream => Watcher::resumed(test, "ana", queries, id).await,
-            Self::Socket => Watcher::on_socket(test, "ana", queries, id).await,
+            Self::Stream => Watcher::resumed(test, user, queries, id).await,
+            Self::Socket => Watcher::on_socket(test, user, queries, id).await,
         }
     }
 }

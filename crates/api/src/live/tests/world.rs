@@ -83,11 +83,13 @@ async fn of_advisor(test: &TestApi, id: &str, command: AdvisorCommand) {
     test.api.settled(done.position).await;
 }
 
-fn operator() -> Caller {
+/// Who changes what everybody sees.
+pub(super) fn operator() -> Caller {
     Caller { user_id: UserId::from("olga"), role: CallerRole::Operator }
 }
 
-fn document(id: &str, title: &str) -> Value {
+/// What an advisor of this title is.
+pub(super) fn document(id: &str, title: &str) -> Value {
     json!({"advisorId": id, "persona": {"name": format!("Robin {id}"), "title": title, "bio": "b".repeat(20)}})
 }
 
@@ -144,7 +146,8 @@ async fn of_worker(test: &TestApi, conversation: &str, command: ConversationComm
     test.api.settled(done.position).await;
 }
 
-fn context(test: &TestApi, actor: Actor) -> CommandContext {
+/// A command of somebody's that was never sent before.
+pub(super) fn context(test: &TestApi, actor: Actor) -> CommandContext {
     CommandContext::new(actor, Uuid::new_v4().to_string(), test.clock.now())
 }
 
