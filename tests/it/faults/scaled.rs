@@ -5,6 +5,7 @@ mod asks;
 mod cluster;
 mod engines;
 mod engines_away;
+mod frozen_bus;
 pub(super) mod frozen_owner;
 mod late_engines;
 mod lost_read_models;

@@ -144,15 +144,11 @@ impl Guest {
 
 impl Footprint {
     async fn of(server: &Server) -> Self {
-        let process = format!("/proc/{}", server.pid());
-        let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        let peak_kib: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
         let metrics = reqwest::get(format!("{}/metrics", server.admin_url)).await.unwrap().text().await.unwrap();
         let streams = metrics.lines().find_map(|line| line.strip_prefix("advisor_live_streams "));
         Self {
-            peak_mib: peak_kib.div_ceil(1_024),
-            descriptors: std::fs::read_dir(format!("{process}/fd")).unwrap().count(),
+            peak_mib: server.peak_kib().div_ceil(1_024),
+            descriptors: std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count(),
             streams: streams.map_or(0, |count| count.parse().unwrap()),
         }
     }

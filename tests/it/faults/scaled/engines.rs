@@ -152,6 +152,12 @@ impl Nats {
         }
     }
 
+    /// Sends it a signal: `STOP` freezes it, `CONT` wakes it.
+    pub(super) fn signal(&self, name: &str) {
+        let process = self.running.as_ref().unwrap().id();
+        run(Command::new("kill").arg(format!("-{name}")).arg(process.to_string()));
+    }
+
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.running.take() {
             child.kill().unwrap();

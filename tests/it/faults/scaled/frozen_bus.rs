@@ -1,0 +1,79 @@
+//! A NATS server that is frozen under load: nobody waits for it, and clients are told by the clock meanwhile.
+
+use super::{
+    asks::until_seen,
+    cluster::{Cluster, detail, is_ready, until},
+    engines::{Database, Nats},
+};
+use crate::{
+    faults::{
+        after::{account, check},
+        load::Load,
+        rounds,
+        watchers::Watchers,
+    },
+    live_client::LiveClient,
+    server::{PATIENCE, Server},
+};
+use std::time::{Duration, Instant};
+
+/// What another process has done is told no sooner by the clock.
+const BY_THE_CLOCK: Duration = Duration::from_millis(500);
+/// Most that a process may take: what waits for the bus is bounded.
+const PEAK_KIB: usize = 400 * 1024;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_bus_that_is_frozen_costs_time_and_nothing_else() {
+    let (database, nats) = (Database::make(), Nats::start());
+    let cluster = Cluster::start(&database.url(), &nats, &[("ADVISOR_DEMO_DELAY_MS", "5")]);
+    let load = Load::begin_at(&[&cluster.apis[0], &cluster.apis[1]]).await;
+    let watchers = Watchers::begin(&load).await;
+    let here = &load.people()[0].at(&cluster.apis[0]);
+    let query = "/api/conversations".to_owned();
+    let mut device = LiveClient::connect(&here.at(&cluster.apis[1]), std::slice::from_ref(&query), None).await;
+    let (mut asked, mut seen, mut again) = (Vec::new(), Vec::new(), Vec::new());
+
+    // For a moment that nobody notices, and then for so long that everybody does.
+    for (turn, frozen) in [0, rounds("ADVISOR_TEST_NATS_STOP", 3)].into_iter().enumerate() {
+        nats.signal("STOP");
+        let begun = Instant::now();
+        let (took, entry) = until_seen(here, &mut device, &query, &format!("frozen {turn}")).await;
+        seen.push(took);
+        asked.push(entry);
+        if frozen > 0 {
+            for process in &cluster.apis {
+                until("a process notices", async || detail(process, "bus").await.starts_with("is away")).await;
+                assert!(is_ready(process).await, "nothing depends on it but time");
+            }
+            while begun.elapsed() < Duration::from_secs(frozen as u64) {
+                load.answers(50).await;
+            }
+            let (took, entry) = until_seen(here, &mut device, &query, "still frozen").await;
+            seen.push(took);
+            asked.push(entry);
+        }
+        nats.signal("CONT");
+        let begun = Instant::now();
+        for number in 0.. {
+            let title = format!("awake {turn} {number}");
+            let (took, entry) = until_seen(here, &mut device, &query, &title).await;
+            asked.push(entry);
+            if took < BY_THE_CLOCK {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the bus carries nothing");
+        }
+        again.push(begun.elapsed());
+    }
+
+    load.answers(50).await;
+    let (mut history, users) = load.end(&cluster.apis[0]).await;
+    history.extend(asked);
+    let checked = check(&cluster.apis[0], &history, &users).await;
+    let watched = watchers.end(&checked.events).await;
+    let peaks: Vec<usize> = cluster.apis.iter().chain(&cluster.workers).map(Server::peak_kib).collect();
+    assert!(peaks.iter().all(|peak| *peak < PEAK_KIB), "{peaks:?} KiB");
+    let (did, events) = (account(&history), checked.events.len());
+    println!("{did}; {events} events; at most {peaks:?} KiB; {watched}");
+    println!("seen after {seen:?} while it was frozen, by the bus {again:?} after it was awake");
+}
