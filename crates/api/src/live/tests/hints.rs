@@ -31,6 +31,8 @@ const HINTS: u64 = 3_000;
 const WORLD_HINTS: u64 = 100_000;
 /// Changes between two looks at what clients were told.
 const ROUND: u64 = 1_000;
+/// The same while the server is frozen, when the last of each round is waited for by the clock.
+const FROZEN_ROUND: u64 = 5_000;
 /// How long the server is frozen in a check.
 const FROZEN: Duration = Duration::from_secs(3);
 /// How long a bell may take to ring again.
@@ -75,7 +77,7 @@ async fn while_the_server_is_frozen_clients_are_told_by_the_clock_and_when_it_is
     world.faulty.server.signal("STOP");
     let (begun, before) = (Instant::now(), world.account.changes);
     while begun.elapsed() < frozen {
-        world.round(ROUND).await;
+        world.round(FROZEN_ROUND).await;
     }
     let (slept, changes) = (begun.elapsed(), world.account.changes - before);
     world.faulty.server.signal("CONT");
