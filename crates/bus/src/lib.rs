@@ -24,4 +24,4 @@ pub mod port;
 
 pub use in_process::InProcessBus;
 pub use nats::{NatsBus, NatsOptions};
-pub use port::{Bus, BusError, BusMessage, Change, Changes, Delta, Listener, Topic};
+pub use port::{Appended, Bus, BusError, BusMessage, Change, Changes, Delta, Listener, Topic};

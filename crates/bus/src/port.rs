@@ -8,6 +8,8 @@ use std::sync::Arc;
 /// What one can listen to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
+    /// `advisor.appends`: events were appended to the log.
+    Appends,
     /// `advisor.changes`: the read models moved.
     Changes,
     /// `advisor.replies.<replyId>`: the text of one running reply.
@@ -17,10 +19,20 @@ pub enum Topic {
 /// What is said on a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BusMessage {
+    /// On [`Topic::Appends`].
+    Appended(Appended),
     /// On [`Topic::Changes`].
     Changes(Arc<Changes>),
     /// On [`Topic::Reply`].
     Delta(Arc<Delta>),
+}
+
+/// A process has appended to the log that others follow too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Appended {
+    /// The position of the last event that it appended.
+    pub to: u64,
 }
 
 /// The read models moved from one checkpoint to another.

@@ -129,7 +129,7 @@ async fn ring(listener: Option<&mut Box<dyn Listener>>) {
     loop {
         match listener.next().await {
             Some(BusMessage::Changes(_)) | None => return,
-            Some(BusMessage::Delta(_)) => {}
+            Some(BusMessage::Appended(_) | BusMessage::Delta(_)) => {}
         }
     }
 }

@@ -55,7 +55,7 @@ async fn ring(listener: Option<&mut Box<dyn Listener>>, projections: &[&str]) {
                     return;
                 }
             }
-            Some(BusMessage::Delta(_)) => {}
+            Some(BusMessage::Appended(_) | BusMessage::Delta(_)) => {}
             // Messages were lost: one of them may have been for us.
             None => return,
         }

@@ -125,6 +125,7 @@ impl Waiting {
                     }
                 }
                 Some(delta @ BusMessage::Delta(_)) => return Ok(Bell::Said(delta)),
+                Some(BusMessage::Appended(_)) => {}
                 None => return Ok(Bell::Look),
             }
         }

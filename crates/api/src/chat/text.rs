@@ -140,7 +140,7 @@ impl Following {
                         taken @ (Taken::More(_) | Taken::Known | Taken::Broken) => Ok(taken),
                     }
                 }
-                Ok(Bell::Said(BusMessage::Changes(_)) | Bell::Look) => self.look().await,
+                Ok(Bell::Said(BusMessage::Appended(_) | BusMessage::Changes(_)) | Bell::Look) => self.look().await,
                 Err(problem) => Err(Some(self.waiting.watched.awaited.problem(problem))),
             };
             match taken {

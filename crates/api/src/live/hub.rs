@@ -82,7 +82,7 @@ impl Hub {
                 _ = looks.tick() => self.look(&mut seen).await,
                 heard = hear(listener.as_mut()) => match heard {
                     Some(BusMessage::Changes(changes)) => self.heard(&changes).await,
-                    Some(BusMessage::Delta(_)) => {}
+                    Some(BusMessage::Appended(_) | BusMessage::Delta(_)) => {}
                     None => self.catch_up().await,
                 },
             }

@@ -139,7 +139,7 @@ impl RunningReplies {
             biased;
             Some((reply_id, message)) = self.listeners.next() => match message {
                 Some(BusMessage::Delta(delta)) => Heard::Delta(delta),
-                Some(BusMessage::Changes(_)) | None => Heard::Lost(reply_id),
+                Some(BusMessage::Appended(_) | BusMessage::Changes(_)) | None => Heard::Lost(reply_id),
             },
             () = tokio::time::sleep_until(due) => Heard::DraftDue,
         }

@@ -2,7 +2,7 @@
 #![expect(missing_docs, reason = "their names are sentences that say it")]
 
 use super::{Fixture, PATIENCE, changes, delta, heard};
-use crate::port::{Bus, BusMessage, Change, Changes, Listener, Topic};
+use crate::port::{Appended, Bus, BusMessage, Change, Changes, Listener, Topic};
 use futures::FutureExt;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -100,6 +100,11 @@ pub async fn all_of_a_message_comes_as_it_went(fixture: &impl Fixture) {
     let mut listener = there.listen(&topic).await.expect("a listener");
     say(&here, &topic, delta("r1", large, words)).await;
     assert_eq!(heard(&mut listener).await, Some(delta("r1", large, words)));
+
+    let appended = BusMessage::Appended(Appended { to: large });
+    let mut listener = there.listen(&Topic::Appends).await.expect("a listener");
+    say(&here, &Topic::Appends, appended.clone()).await;
+    assert_eq!(heard(&mut listener).await, Some(appended));
 }
 
 pub async fn many_changes_come_all_in_one_message_or_in_several_that_follow_on_nothing(fixture: &impl Fixture) {

@@ -1,7 +1,7 @@
 //! Messages as NATS carries them: the JSON of the port's own types, and beside it the proof that one of our own
 //! processes has said it.
 
-use crate::port::{BusError, BusMessage, Changes, Delta, Topic};
+use crate::port::{Appended, BusError, BusMessage, Changes, Delta, Topic};
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
@@ -23,6 +23,7 @@ const PROOF: &str = "Advisor-Proof";
 pub(super) fn encode(message: &BusMessage, bytes_max: usize) -> Result<Vec<Bytes>, BusError> {
     let bytes_max = bytes_max.saturating_sub(HEADER_BYTES).min(MESSAGE_BYTES_MAX);
     match message {
+        BusMessage::Appended(appended) => Ok(vec![json(appended)?]),
         BusMessage::Delta(delta) => {
             let json = json(delta.as_ref())?;
             if json.len() > bytes_max {
@@ -86,6 +87,10 @@ impl Seal {
         let proof = BASE64URL_NOPAD.decode(proof.as_str().as_bytes()).ok()?;
         self.over(message.subject.as_str(), &message.payload).verify_slice(&proof).ok()?;
         match topic {
+            Topic::Appends => {
+                let appended: Appended = serde_json::from_slice(&message.payload).ok()?;
+                Some(BusMessage::Appended(appended))
+            }
             Topic::Changes => {
                 let changes: Changes = serde_json::from_slice(&message.payload).ok()?;
                 Some(BusMessage::Changes(Arc::new(changes)))

@@ -22,6 +22,7 @@ impl Subjects {
     /// The subject of a topic.
     pub(super) fn of(&self, topic: &Topic) -> Result<String, BusError> {
         match topic {
+            Topic::Appends => Ok(format!("{}.appends", self.prefix)),
             Topic::Changes => Ok(format!("{}.changes", self.prefix)),
             Topic::Reply(id) if id.as_str().len() > ID_BYTES_MAX => {
                 Err(BusError(format!("an id of more than {ID_BYTES_MAX} bytes names no topic")))
@@ -58,6 +59,7 @@ mod tests {
     #[test]
     fn an_id_that_the_server_makes_stands_as_it_is() {
         let subjects = Subjects::new("advisor").unwrap();
+        assert_eq!(subjects.of(&Topic::Appends).unwrap(), "advisor.appends");
         assert_eq!(subjects.of(&Topic::Changes).unwrap(), "advisor.changes");
         let reply = "5f0c5d9e-6c1a-5f0e-9a54-0f3f9d6f2b11";
         assert_eq!(subjects.of(&Topic::Reply(reply.into())).unwrap(), format!("advisor.replies.{reply}"));
