@@ -33,7 +33,7 @@ use crate::{
 use advisor_events::StreamName;
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest beginning of the names of streams.
@@ -73,6 +73,17 @@ impl KurrentDbLog {
         Ok(Self { calls, tails, tasks, ending })
     }
 
+    /// Tells whenever this process has appended, and up to where: what other processes are to be told.
+    pub fn appended(&self) -> watch::Receiver<Position> {
+        self.tails.appended()
+    }
+
+    /// Has what other processes appended looked for at once, where somebody follows who has not got that far: one of
+    /// them says that it has appended up to here. Without it, the clock finds it.
+    pub fn look_for(&self, appended: Position) {
+        self.tails.look_for(appended);
+    }
+
     /// Ends the followers. Calls after it find the log `Unavailable`.
     pub async fn close(&self) {
         self.ending.cancel();
@@ -102,6 +113,7 @@ impl EventLog for KurrentDbLog {
         check_append(stream, &events)?;
         self.check_open().map_err(Failure::into_append_error)?;
         let appended = self.calls.append(stream, expected, &events).await.map_err(Failure::into_append_error)?;
+        self.tails.note_appended(appended.position);
         if let Some(tail) = self.tails.current() {
             tail.ask();
         }
@@ -153,6 +165,7 @@ impl Looked for Calls {
             recent_bytes_max: options.recent_bytes_max,
             look_interval_min: options.look_interval_min,
             look_interval_max: options.look_interval_max,
+            look_rest: options.look_rest,
             look_events_max: options.look_events_max,
             follow_page_max: options.page_scan_max,
         }

@@ -1,8 +1,8 @@
 //! The log that several machines share: a schema in PostgreSQL.
 //!
 //! One task of each process sends whatever waits to be appended as one statement. A lock that the statement holds to
-//! its commit makes positions visible in their order, so that readers need no horizon and no process tells another
-//! of what it appended: followers of other processes look for it.
+//! its commit makes positions visible in their order, so that readers need no horizon. No process has
+//! to tell another of what it appended: followers of other processes look for it, at once where somebody tells them.
 
 mod appender;
 pub(crate) mod database;
@@ -32,7 +32,7 @@ use advisor_events::StreamName;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -85,6 +85,17 @@ impl PostgresLog {
     /// Makes the schema or brings it up to date, unless it is. Several processes may try at once.
     pub async fn migrate(options: &PostgresLogOptions) -> Result<Migrated, MigrateError> {
         migrations::migrate(options).await
+    }
+
+    /// Tells whenever this process has appended, and up to where: what other processes are to be told.
+    pub fn appended(&self) -> watch::Receiver<Position> {
+        self.tails.appended()
+    }
+
+    /// Has what other processes appended looked for at once, where somebody follows who has not got that far: one of
+    /// them says that it has appended up to here. Without it, the clock finds it.
+    pub fn look_for(&self, appended: Position) {
+        self.tails.look_for(appended);
     }
 
     /// Appends what waits and ends the followers. Calls after it find the log `Unavailable`.

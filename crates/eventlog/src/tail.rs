@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::{
     sync::CancellationToken,
@@ -47,6 +47,7 @@ pub(crate) struct TailLimits {
     pub(crate) recent_bytes_max: usize,
     pub(crate) look_interval_min: Duration,
     pub(crate) look_interval_max: Duration,
+    pub(crate) look_rest: Duration,
     pub(crate) look_events_max: usize,
     pub(crate) follow_page_max: usize,
 }
@@ -57,6 +58,8 @@ pub(crate) struct Tails<L> {
     tasks: TaskTracker,
     ending: CancellationToken,
     current: Mutex<Option<Arc<Tail<L>>>>,
+    /// Up to where this process has appended, since it opened the log.
+    appended: watch::Sender<Position>,
 }
 
 /// What followers are served from as long as looks succeed: one that fails ends it, and them.
@@ -71,15 +74,9 @@ pub(crate) struct Tail<L> {
     looked: watch::Sender<u64>,
 }
 
-/// What a look has found.
-enum Look {
-    News,
-    Nothing,
-}
-
 impl<L: Looked> Tails<L> {
     pub(crate) fn new(log: Arc<L>, tasks: TaskTracker, ending: CancellationToken) -> Self {
-        Self { log, tasks, ending, current: Mutex::default() }
+        Self { log, tasks, ending, current: Mutex::default(), appended: watch::Sender::new(Position::START) }
     }
 
     /// Everything after `after`, and then what comes. It begins once the tail has reached what is there now.
@@ -93,6 +90,29 @@ impl<L: Looked> Tails<L> {
         };
         tail.be_looked_at().await?;
         Ok(subscription)
+    }
+
+    /// This process has appended up to here.
+    pub(crate) fn note_appended(&self, to: Position) {
+        self.appended.send_if_modified(|appended| {
+            let is_news = to > *appended;
+            *appended = to.max(*appended);
+            is_news
+        });
+    }
+
+    /// Tells whenever this process has appended, and up to where.
+    pub(crate) fn appended(&self) -> watch::Receiver<Position> {
+        self.appended.subscribe()
+    }
+
+    /// Others are said to have appended up to here: they are looked for at once, unless nobody follows or it is known.
+    pub(crate) fn look_for(&self, appended: Position) {
+        if let Some(tail) = self.current()
+            && tail.recent.head() < appended
+        {
+            tail.ask();
+        }
     }
 
     /// The tail, if anybody follows.
@@ -120,13 +140,20 @@ impl<L: Looked> Tails<L> {
             let mut asked = tail.asked.subscribe();
             let mut news_came = Instant::now();
             while self.is_needed(&tail) {
+                let began = Instant::now();
                 let asks = *asked.borrow_and_update();
-                if matches!(tail.look().await?, Look::News) {
+                let found = tail.look().await?;
+                if found > 0 {
                     news_came = Instant::now();
                 }
                 tail.looked.send_replace(asks);
+                let asked_again = async {
+                    // Its sender is the tail's.
+                    asked.changed().await.ok();
+                    sleep_until(began + tail.limits.rest(found)).await;
+                };
                 tokio::select! {
-                    _ = asked.changed() => {}
+                    () = asked_again => {}
                     () = sleep(tail.limits.pause(news_came.elapsed())) => {}
                 }
             }
@@ -187,15 +214,16 @@ impl<L: Looked> Tail<L> {
         mine
     }
 
-    /// Where more has come than a look takes, followers read pages up to the head.
-    async fn look(&self) -> Result<Look, ReadError> {
+    /// How many events it has found. Where more has come than a look takes, followers read pages up to the head.
+    async fn look(&self) -> Result<usize, ReadError> {
         let to = self.recent.head();
         let head = self.log.head().await?;
         if head <= to {
-            return Ok(Look::Nothing);
+            return Ok(0);
         }
         let max = self.limits.look_events_max.clamp(1, PAGE_EVENTS_MAX);
         let page = self.log.page_after(to, &Filter::all(), max).await?;
+        let found = page.events.len().max(1);
         if page.scanned_to < head {
             self.recent.restart_at(head);
         } else {
@@ -203,7 +231,7 @@ impl<L: Looked> Tail<L> {
             self.recent.scanned(page.scanned_to);
         }
         self.recent.ring_the_bell();
-        Ok(Look::News)
+        Ok(found)
     }
 }
 
@@ -222,6 +250,12 @@ impl<L: Looked> Source for Tail<L> {
 }
 
 impl TailLimits {
+    /// How long nobody looks after a look that found so many events, whoever asks.
+    pub(crate) fn rest(&self, events: usize) -> Duration {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        self.look_rest.saturating_mul(events).min(self.look_interval_min)
+    }
+
     /// How long nobody looks after so long a silence.
     pub(crate) fn pause(&self, silence: Duration) -> Duration {
         let longest = self.look_interval_max.max(self.look_interval_min);

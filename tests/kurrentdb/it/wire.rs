@@ -2,12 +2,12 @@
 
 use crate::fixture::{brisk_log, log};
 use advisor_eventlog::{
-    AppendError, Direction, EventLog, Expected, Filter, Position, ReadError,
+    AppendError, Direction, EventLog, Expected, Filter, KurrentDbOptions, Position, ReadError,
     contract::scene::{Scene, at, event, events, ids, recorded_ids},
 };
 use advisor_events::StreamName;
 use advisor_kurrentdb_double::{Double, Fault};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Trap 14: JSON is JSON to the server's own tools, byte for byte; the rest is bytes.
 #[tokio::test]
@@ -151,6 +151,27 @@ async fn neither_subscriptions_nor_sessions_of_appends_are_opened() {
 
     assert_eq!((seen.subscriptions, seen.batches), (0, 0));
     assert_eq!(seen.appends, 20);
+}
+
+/// No look comes by itself here: what another process says that it has appended is looked for at once.
+#[tokio::test]
+async fn appends_that_are_told_of_are_looked_for() {
+    let double = Double::start();
+    let never = Duration::from_hours(1);
+    let without_looks = |options: &mut KurrentDbOptions| {
+        (options.look_interval_min, options.look_interval_max) = (never, never);
+    };
+    let log = Arc::new(log(&double.url(), without_looks).await);
+    let here = Scene::on(Arc::clone(&log) as _);
+    let there = brisk_log(&double.url()).await;
+    let mut told = there.appended();
+    let mut follower = here.subscribe(here.head().await).await;
+
+    let appended = there.append(&here.stream("a"), at(0), events(2)).await.expect("an append");
+
+    assert_eq!(*told.borrow_and_update(), appended.position);
+    log.look_for(appended.position);
+    assert_eq!(follower.events(2).await.len(), 2);
 }
 
 /// What another process has appended is heard, too.

@@ -152,7 +152,7 @@ impl Appender {
         group.filter(|append| append.claim.take()).collect()
     }
 
-    /// Shows what was committed to followers, then answers, then wakes them.
+    /// Shows what was committed to followers, then answers, then wakes them; other processes are told meanwhile.
     fn settle(&self, group: Vec<Append>, answer: &Answer) {
         let mut position = answer.head;
         let mut records = Vec::new();
@@ -171,9 +171,13 @@ impl Appender {
                 answers.push((append.answer, Verdict::Elsewhere { last: u64::try_from(*last).ok() }));
             }
         }
-        let tail = self.tails.current().filter(|_| !records.is_empty());
+        let has_appended = !records.is_empty();
+        let tail = self.tails.current().filter(|_| has_appended);
         if let Some(tail) = &tail {
             tail.show(Position(answer.head), records);
+        }
+        if has_appended {
+            self.tails.note_appended(Position(position));
         }
         for (answer, verdict) in answers {
             drop(answer.send(Ok(verdict)));

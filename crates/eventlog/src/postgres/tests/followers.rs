@@ -55,6 +55,31 @@ async fn a_subscription_begins_with_what_others_had_appended() {
 }
 
 #[tokio::test]
+async fn what_a_process_tells_of_its_appends_has_another_look_at_once() {
+    let place = without_looks();
+    let log = place.log();
+    let scene = Scene::on(Arc::clone(&log) as _);
+    let mut follower = scene.subscribe(Position::START).await;
+    follower.until_caught_up().await;
+    let elsewhere = place.log();
+    let mut told = elsewhere.appended();
+    assert!(!told.has_changed().expect("the log is open"));
+
+    let writer = Scene { log: elsewhere, prefix: scene.prefix.clone() };
+    let mut all = Vec::new();
+    for stream in ["a", "b"] {
+        all.extend(writer.fill(stream, 2).await);
+        let appended = *told.borrow_and_update();
+        assert_eq!(appended, writer.head().await);
+        log.look_for(appended);
+        assert_eq!(told_ids(&follower.events(2).await), ids(&all[all.len() - 2..]));
+    }
+    // A repeat appends nothing.
+    writer.append("b", Expected::NoStream, &all[2..]).await.expect("a repeat");
+    assert!(!told.has_changed().expect("the log is open"));
+}
+
+#[tokio::test]
 async fn nobody_looks_when_nobody_follows_any_more() {
     let place = Place::new(|_| {});
     let log = place.log();
@@ -78,6 +103,9 @@ fn looks_come_the_more_often_the_more_happens() {
     let limits = PostgresLogOptions::at("").tail_limits();
     let pause = |silence| limits.pause(Duration::from_millis(silence)).as_millis();
     assert_eq!([0, 50, 200, 500, 100_000].map(pause), [5, 5, 20, 50, 50]);
+    // Who is told of appends looks at once while they are few, and takes many together.
+    let rest = |found| limits.rest(found).as_micros();
+    assert_eq!([0, 1, 4, 20, usize::MAX].map(rest), [0, 250, 1_000, 5_000, 5_000]);
 }
 
 fn without_looks() -> Place {
