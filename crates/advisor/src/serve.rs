@@ -1,5 +1,6 @@
 //! `advisor serve`: composition, top to bottom, and the orderly end.
 
+mod appends;
 mod checks;
 mod data_dir;
 mod end;
@@ -11,6 +12,7 @@ mod sign_in;
 mod waiting;
 mod workers;
 
+pub(crate) use appends::REST as APPENDS_REST;
 pub(crate) use end::{RUNNER_MAX as RUNNER_END_MAX, STORES_MAX as STORES_END_MAX, WORK_MAX as WORK_END_MAX};
 pub(crate) use engines::{OpenLog, SIDE_FILE};
 pub(crate) use read_side::FILLING_WAIT;
@@ -140,6 +142,7 @@ async fn serve(config: &Config) -> Result<()> {
         generation,
     };
     let running = Running::new(stores);
+    appends::exchange(&running.stores.log, &bus, &running.runner, &running.ending);
     let duty = read_side::start(config, parts, &running);
     running.listeners.spawn(measure::keep_up(measurements.clone(), running.stopping.clone()));
     running.listeners.spawn(measure::show_parked(reader.clone(), running.stopping.clone()));

@@ -8,7 +8,7 @@ use crate::{
     master_key::{self, KEYS_FILE},
 };
 use advisor_bus::{Bus, InProcessBus, NatsBus, NatsOptions};
-use advisor_eventlog::{EventLog, PostgresLog, PostgresLogOptions, ReadError, SqliteLog, SqliteLogOptions};
+use advisor_eventlog::{EventLog, Position, PostgresLog, PostgresLogOptions, ReadError, SqliteLog, SqliteLogOptions};
 #[cfg(feature = "kurrentdb")]
 use advisor_eventlog::{KurrentDbLog, KurrentDbOptions, kurrentdb};
 use advisor_projections::{
@@ -18,6 +18,7 @@ use advisor_projections::{
 use anyhow::{Context, Result};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The file of the side store, in the directory of the read models.
 pub(crate) const SIDE_FILE: &str = "side.db";
@@ -30,7 +31,8 @@ pub(super) struct Stores {
     pub(super) generation: Generation,
 }
 
-/// The event log as it was opened.
+/// The event log as it was opened. Cloning is cheap.
+#[derive(Clone)]
 pub(crate) enum OpenLog {
     Sqlite(Arc<SqliteLog>),
     Postgres(Arc<PostgresLog>),
@@ -80,6 +82,27 @@ impl OpenLog {
             Self::Postgres(log) => log.reach().await,
             #[cfg(feature = "kurrentdb")]
             Self::KurrentDb(log) => log.head().await.map(drop),
+        }
+    }
+
+    /// Tells whenever this process has appended, and up to where; `None` where no other process appends.
+    pub(super) fn appended(&self) -> Option<watch::Receiver<Position>> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(log) => Some(log.appended()),
+            #[cfg(feature = "kurrentdb")]
+            Self::KurrentDb(log) => Some(log.appended()),
+        }
+    }
+
+    /// Another process is said to have appended up to here: whoever follows the log in this one gets it at once.
+    pub(super) fn look_for(&self, appended: Position) {
+        match self {
+            // Nobody else appends to it.
+            Self::Sqlite(_) => {}
+            Self::Postgres(log) => log.look_for(appended),
+            #[cfg(feature = "kurrentdb")]
+            Self::KurrentDb(log) => log.look_for(appended),
         }
     }
 

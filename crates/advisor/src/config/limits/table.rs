@@ -6,7 +6,7 @@ use super::{
     super::settings::{Kind, Setting},
     Limit, Section,
 };
-use crate::serve::{ENGINE_PAUSE_MAX, FILLING_WAIT, RUNNER_END_MAX, STORES_END_MAX, WORK_END_MAX};
+use crate::serve::{APPENDS_REST, ENGINE_PAUSE_MAX, FILLING_WAIT, RUNNER_END_MAX, STORES_END_MAX, WORK_END_MAX};
 use advisor_api::limits as api;
 use advisor_bus::limits as bus;
 use advisor_commands::limits as commands;
@@ -371,6 +371,7 @@ const READ_SIDE: &[Limit] = &[
 const BUS: &[Limit] = &[
     set("bus_messages_max", "1024", "messages", "Messages of the bus that are kept for a slow listener of each topic.", "The oldest are lost to it: it looks by itself."),
     fixed("Changes in one message.", || projections::CHANGES_IN_MESSAGE_MAX.amount(), "changes", "They are told in several."),
+    fixed("Least time between two messages in which a process says how far it has appended to a shared log.", || APPENDS_REST.amount(), "ms", "One message is for all that is appended meanwhile."),
     fixed("Largest message on NATS.", || bus::MESSAGE_BYTES_MAX.amount(), "bytes", "Changes are told in several; a piece of a reply is not told: its draft has it."),
     fixed("Longest id in the name of a topic on NATS.", || bus::ID_BYTES_MAX.amount(), "bytes", "The reply's text is not pushed before it is whole, but for its draft once a second."),
     fixed("Messages and subscriptions that wait to be sent to NATS.", || bus::QUEUED_MAX.amount(), "messages", "They are lost and counted (`advisor_bus_messages_lost_total`): who listens looks by itself."),
