@@ -1,6 +1,6 @@
 //! The load generator: each of its scenarios runs, for as short as makes sense, and finds what it says.
 
-use crate::build::Build;
+use crate::{build::Build, database::variable};
 use serde_json::Value;
 use std::process::Command;
 
@@ -74,6 +74,18 @@ fn good_people_are_answered_beside_bad_ones() {
     let guesses = rows.iter().find(|row| row["case"] == "guessed tokens").unwrap();
     assert_eq!(guesses["per_s"], 0.0, "a guess is let in: {guesses}");
     assert!(guesses["by_status"]["401"].as_u64() > Some(0), "{guesses}");
+}
+
+#[test]
+fn what_is_added_between_processes_is_measured_beside_what_nats_takes() {
+    let [postgres, nats] = ["ADVISOR_TEST_POSTGRES", "ADVISOR_TEST_NATS"]
+        .map(|name| variable(name).unwrap_or_else(|| panic!("{name} is set by `ops/engines COMMAND`")));
+    let rows = load(&["between", "--postgres", &postgres, "--nats", &nats, "--changes", "5"]);
+    let expected = ["commit to another process's event", "plain publisher to plain subscriber", "ours / plain"];
+    assert_eq!(cases(&rows), expected);
+    assert!(rows[..2].iter().all(|row| positive(row, &["p50_ms", "p99_ms"])), "{rows:?}");
+    let ratio = |name: &str, of: &str| rows[2][name].as_f64().unwrap() * rows[1][of].as_f64().unwrap();
+    assert!((ratio("p50", "p50_ms") - rows[0]["p50_ms"].as_f64().unwrap()).abs() < 1e-6, "{rows:?}");
 }
 
 /// The rows that a scenario has written.

@@ -6,9 +6,11 @@
 //! ```sh
 //! load commands --advisor target/release/advisor --seconds 4
 //! load overload --advisor target/release/advisor --seconds 20 --rounds 3
+//! ops/engines sh -c 'load between --postgres $ADVISOR_TEST_POSTGRES --nats $ADVISOR_TEST_NATS'
 //! load all --advisor target/release/advisor --floor DIR --json figures.jsonl
 //! ```
 
+mod between;
 mod client;
 mod commands;
 mod floor;
@@ -72,7 +74,9 @@ enum Scenario {
     Floor(floor::Args),
     /// Appends to an event log, with no server; in PostgreSQL in turn with plain inserts.
     Log(log::Args),
-    /// All of these but the log, one after another.
+    /// What is added between processes: NATS, and the read of what changed, in turn with NATS alone.
+    Between(between::Args),
+    /// All of these but the last two, one after another.
     All(AllArgs),
 }
 
@@ -120,6 +124,7 @@ async fn run(scenario: Scenario, stage: &mut Stage) -> Result<()> {
         Scenario::Neighbours(args) => neighbours::run(stage, &args).await,
         Scenario::Floor(args) => floor::run(stage, &args).await,
         Scenario::Log(args) => log::run(stage, &args).await,
+        Scenario::Between(args) => between::run(stage, &args).await,
         Scenario::All(args) => all(stage, args).await,
     }
 }
