@@ -3,6 +3,7 @@
 use crate::{live_client::LiveClient, server::Server};
 use advisor_bus::contract::server::{LOGIN, NatsServer};
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whether_the_bus_is_there_or_not_messages_and_replies_are_pushed_to_who_looks() {
@@ -46,4 +47,21 @@ async fn whether_the_bus_is_there_or_not_messages_and_replies_are_pushed_to_who_
     }
     // Each attempt to connect would be many lines.
     assert!(log.matches("bus is away").count() <= 4, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bus_that_does_not_answer_does_not_hold_up_the_end() {
+    let mut nats = NatsServer::prepare("");
+    nats.run();
+    let mut server = Server::start_with(&[("ADVISOR_BUS_URL", &nats.url())]);
+    let user = server.client("user_1", &[]);
+    user.command("StartConversation", &json!({})).await;
+    nats.signal("STOP");
+    let (code, took) = server.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    // It is asked at the end, unless it was already seen to be away.
+    let log = server.log_text();
+    let (before, end) = log.split_once("stopping").unwrap();
+    assert!(end.contains("the bus does not answer") || before.contains("the bus is away"), "{log}");
 }

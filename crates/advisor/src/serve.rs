@@ -27,6 +27,7 @@ use crate::{
 use advisor_api::{
     Api, LiveHub, Parts, Settings, auth::revoked::Revoked, extract::CursorKey, measure, traffic::Traffic,
 };
+use advisor_bus::Bus;
 use advisor_commands::Commands;
 use advisor_events::{Clock, KeyStore};
 use advisor_projections::{Reader, Runner, RunnerParts};
@@ -103,6 +104,7 @@ struct Running {
     ending: CancellationToken,
     /// What brings the read models forward, or follows who does.
     runner: TaskTracker,
+    bus: Arc<dyn Bus>,
     stores: Stores,
 }
 
@@ -141,7 +143,7 @@ async fn serve(config: &Config) -> Result<()> {
         limits: config.limits.runner.clone(),
         generation,
     };
-    let running = Running::new(stores);
+    let running = Running::new(stores, &bus);
     appends::exchange(&running.stores.log, &bus, &running.runner, &running.ending);
     let duty = read_side::start(config, parts, &running);
     running.listeners.spawn(measure::keep_up(measurements.clone(), running.stopping.clone()));
@@ -183,13 +185,14 @@ async fn serve(config: &Config) -> Result<()> {
 }
 
 impl Running {
-    fn new(stores: Stores) -> Self {
+    fn new(stores: Stores, bus: &Arc<dyn Bus>) -> Self {
         Self {
             stopping: CancellationToken::new(),
             listeners: TaskTracker::new(),
             workers: TaskTracker::new(),
             ending: CancellationToken::new(),
             runner: TaskTracker::new(),
+            bus: Arc::clone(bus),
             stores,
         }
     }

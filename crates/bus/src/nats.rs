@@ -52,7 +52,7 @@ pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(250);
 const RECONNECT_PAUSE_FIRST: Duration = Duration::from_millis(10);
 /// How often a server is asked whether it is there. Three questions without an answer, and the connection is given up.
 pub const PING_EVERY: Duration = Duration::from_secs(1);
-/// Most time that is waited for the server to know what is listened to.
+/// Most time that is waited for the server to know what is listened to, and at the end for it to have what was said.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where the bus is, and how it is used.
@@ -351,5 +351,16 @@ impl Bus for NatsBus {
 
     fn server_is_there(&self) -> Option<bool> {
         Some(self.line.is_connected())
+    }
+
+    /// Waits until the server has taken in what was published, for [`ANSWER_TIMEOUT`] at most, and not at all
+    /// without one.
+    async fn close(&self) {
+        if self.line.is_connected() && self.line.round_trip().await.is_err() {
+            tracing::warn!("the bus does not answer; what was said last may be lost");
+        }
+        self.ending.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }

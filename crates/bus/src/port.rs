@@ -101,4 +101,6 @@ pub trait Bus: Send + Sync {
     fn server_is_there(&self) -> Option<bool> {
         None
     }
+    /// Ends the bus in good order: what was published before is on its way, unless that takes too long.
+    async fn close(&self) {}
 }

@@ -29,8 +29,8 @@ pub(super) async fn signal() -> Result<()> {
 }
 
 impl Running {
-    /// No new work; what is being answered is answered; workers give up in good order; then the read side, then
-    /// the log. What does not end in time is left to the next start, which heals it as it would a crash.
+    /// No new work; what is being answered is answered; workers give up in good order; then the read side, which
+    /// rings for the last time, then the bus and the log. What does not end in time is left to the next start, which heals it as it would a crash.
     pub(super) async fn end(self) -> Result<()> {
         tracing::info!("stopping");
         self.stopping.cancel();
@@ -45,7 +45,8 @@ impl Running {
         if tokio::time::timeout(RUNNER_MAX, ended(&self.runner)).await.is_err() {
             tracing::warn!("the runner of the projections did not end in time");
         }
-        if tokio::time::timeout(STORES_MAX, self.stores.close()).await.is_err() {
+        let closing = async { tokio::join!(self.bus.close(), self.stores.close()) };
+        if tokio::time::timeout(STORES_MAX, closing).await.is_err() {
             tracing::warn!("something was not closed in time");
         }
         tracing::info!("stopped");

@@ -1,6 +1,7 @@
 //! The bus on a real NATS server.
 
 mod credentials;
+mod endings;
 mod foreign;
 mod outages;
 mod tls;

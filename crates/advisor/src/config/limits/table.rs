@@ -378,7 +378,7 @@ const BUS: &[Limit] = &[
     fixed("Most time to connect to NATS.", || bus::CONNECT_TIMEOUT.amount(), "ms", "It is tried again."),
     fixed("Longest pause before that.", || bus::RECONNECT_PAUSE_MAX.amount(), "ms", "It is tried again, as long as the process runs."),
     fixed("How often a NATS server is asked whether it is there; the third question without an answer is the last.", || bus::PING_EVERY.amount(), "ms", "The connection is given up, and another one made."),
-    fixed("Most time that is waited for NATS to know what is listened to.", || bus::ANSWER_TIMEOUT.amount(), "ms", "Who listens looks by itself."),
+    fixed("Most time that is waited for NATS to know what is listened to, and at the end for it to have what was said.", || bus::ANSWER_TIMEOUT.amount(), "ms", "Who listens looks by itself."),
 ];
 
 fn replies_default() -> ReplyOptions {
