@@ -28,7 +28,7 @@ pub struct KurrentDbOptions {
     /// The same, when nothing has come for long. Default: 50 ms.
     pub look_interval_max: Duration,
     /// How long a look that others ask for waits for each event that the last one found, `look_interval_min` at most: the
-    /// more comes, the more is taken at once. Default: 250 µs.
+    /// more comes, the more is taken at once. Default: 1 ms.
     pub look_rest: Duration,
     /// Most events, others' included, that one look takes; where there are more, followers read pages. Default: 1,024.
     pub look_events_max: usize,
@@ -55,7 +55,7 @@ impl KurrentDbOptions {
             reconnect_pause_max: Duration::from_secs(2),
             look_interval_min: Duration::from_millis(5),
             look_interval_max: Duration::from_millis(50),
-            look_rest: Duration::from_micros(250),
+            look_rest: Duration::from_millis(1),
             look_events_max: 1_024,
             page_scan_max: 1_024,
             page_bytes_max: 8 << 20,

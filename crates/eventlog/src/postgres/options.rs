@@ -52,7 +52,7 @@ pub struct PostgresLogOptions {
     /// The same, when nothing has come for long. Default: 50 ms.
     pub look_interval_max: Duration,
     /// How long a look that others ask for waits for each event that the last one found, `look_interval_min` at most: the
-    /// more comes, the more is taken at once. Default: 250 µs.
+    /// more comes, the more is taken at once. Default: 1 ms.
     pub look_rest: Duration,
     /// Most events of other processes that one look takes; where there are more, followers read pages. Default: 1,024.
     pub look_events_max: usize,
@@ -83,7 +83,7 @@ impl PostgresLogOptions {
             recent_bytes_max: 16 << 20,
             look_interval_min: Duration::from_millis(5),
             look_interval_max: Duration::from_millis(50),
-            look_rest: Duration::from_micros(250),
+            look_rest: Duration::from_millis(1),
             look_events_max: 1_024,
         }
     }
