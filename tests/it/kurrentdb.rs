@@ -39,6 +39,31 @@ async fn what_is_not_there_is_not_found_even_when_others_wrote_last() {
     }
 }
 
+/// Who looks after a log in a server that is somebody else's as well waits for nothing that is theirs.
+#[tokio::test]
+async fn what_others_have_written_and_go_on_writing_is_nothing_to_who_looks_after_the_log() {
+    const BEFORE: u64 = 20_000;
+    let double = Double::start();
+    for _ in 0..BEFORE {
+        double.append_foreign("orders-1", "order-placed");
+    }
+    let server = Server::start_with(&[("ADVISOR_EVENT_LOG_URL", &double.url())]);
+    let user = server.client("user_1", &[]);
+    user.until_ready().await;
+    user.command("StartConversation", &json!({})).await;
+    double.append_foreign("orders-1", "order-placed");
+
+    let tail = server.advisor(&["events", "tail"]);
+    let verified = server.advisor(&["verify"]);
+
+    let tail = String::from_utf8_lossy(&tail.stdout).into_owned();
+    assert!(tail.lines().next().is_some_and(|first| first.contains("log.opened")), "{tail}");
+    assert!(tail.lines().last().is_some_and(|last| last.contains("conversation.started")), "{tail}");
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let told = double.seen().told_of_all;
+    assert!(told < BEFORE, "{told} events were sent");
+}
+
 #[tokio::test]
 async fn commands_say_that_the_server_is_away_and_heal() {
     let double = Double::start();

@@ -5,6 +5,7 @@
 //! Followers share one task that looks at the end of the whole log, page by page; no subscription of the server's is
 //! opened (`docs/decisions/0016-kurrentdb-is-followed-by-reads.md`).
 
+mod beginning;
 mod connection;
 mod end;
 mod failure;
@@ -18,10 +19,11 @@ pub use self::{
 };
 
 use self::{
+    beginning::{Beginning, Begins},
     connection::Connection,
     end::End,
     failure::Failure,
-    server::{PageLimits, Server, StreamRead, Written},
+    server::{AllRead, Server, StreamRead, Written},
 };
 use crate::{
     port::{
@@ -38,6 +40,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest beginning of the names of streams.
 pub const NAMESPACE_BYTES_MAX: usize = 50;
+
+/// How much more each look back takes than the one before, until it takes a page.
+const LOOK_BACK_GROWTH: usize = 8;
 
 /// What an operator is told when the whole log may not be read.
 pub const DENIED: &str = "reading $all is denied: in a server with security, only members of $admins may by default; \
@@ -57,6 +62,7 @@ pub struct KurrentDbLog {
 struct Calls {
     options: KurrentDbOptions,
     connection: Connection,
+    beginning: Beginning,
     end: End,
 }
 
@@ -67,7 +73,8 @@ impl KurrentDbLog {
     pub async fn open(options: KurrentDbOptions) -> Result<Self, OpenError> {
         prime().await?;
         check_namespace(&options.namespace)?;
-        let calls = Arc::new(Calls { connection: Connection::new(&options)?, options, end: End::default() });
+        let connection = Connection::new(&options)?;
+        let calls = Arc::new(Calls { options, connection, beginning: Beginning::default(), end: End::default() });
         let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
         let tails = Arc::new(Tails::new(Arc::clone(&calls), tasks.clone(), ending.clone()));
         Ok(Self { calls, tails, tasks, ending })
@@ -179,12 +186,14 @@ impl Looked for Calls {
 
     /// Looks at no more than `max` events, others' included, so that a page may be short, or empty, before the end.
     async fn page_after(&self, after: Position, filter: &Filter, max: usize) -> Result<Page, ReadError> {
-        let limits = PageLimits {
+        let all = AllRead {
+            from: self.place_after(after).await?,
+            after,
             events: max.min(self.options.page_scan_max).clamp(1, PAGE_EVENTS_MAX),
             bytes: self.options.page_bytes_max.max(1),
         };
         let namespace = &*self.options.namespace;
-        let read = |server: Arc<Server>| async move { server.read_all(namespace, after, limits).await };
+        let read = |server: Arc<Server>| async move { server.read_all(namespace, all).await };
         let scanned = self.connection.call(self.options.read_timeout, read).await.map_err(of_whole_log)?;
         let mut events = scanned.events;
         events.retain(|event| filter.matches(&event.stream));
@@ -193,8 +202,35 @@ impl Looked for Calls {
 }
 
 impl Calls {
+    /// Where the read begins of what stands after a position.
+    async fn place_after(&self, after: Position) -> Result<Position, ReadError> {
+        if after > Position::START {
+            return Ok(after);
+        }
+        Ok(match self.begins().await? {
+            Begins::At(first) => first,
+            Begins::NotYet | Begins::Somewhere => Position::START,
+        })
+    }
+
+    async fn begins(&self) -> Result<Begins, ReadError> {
+        let Some(stream) = &self.options.first_stream else { return Ok(Begins::Somewhere) };
+        if let Some(known) = self.beginning.known() {
+            return Ok(known);
+        }
+        let first = StreamRead { name: &self.full(stream), from: 0, direction: Direction::Forward, max: 1 };
+        match self.read_stream(first, self.options.read_timeout).await {
+            Ok(events) => Ok(self.beginning.found(events.first())),
+            Err(Failure::NoSuchStream) => Ok(Begins::NotYet),
+            Err(failure) => Err(failure.into_read_error()),
+        }
+    }
+
     /// Of our last event. Nobody is shown others' events, so that whoever waits for one of theirs waits in vain.
     async fn our_head(&self) -> Result<Position, ReadError> {
+        if self.begins().await? == Begins::NotYet {
+            return Ok(Position::START);
+        }
         let namespace = &*self.options.namespace;
         let (mut newest, mut before, mut max) = (None, None, 1);
         loop {
@@ -205,8 +241,9 @@ impl Calls {
                 self.end.note(newest.unwrap_or_default(), ours);
                 return Ok(ours);
             }
-            // Most often the last event is ours.
-            (before, max) = (looked.oldest, self.options.page_scan_max.clamp(1, PAGE_EVENTS_MAX));
+            // Most often the last event is ours, or one soon before it.
+            let wider = max.saturating_mul(LOOK_BACK_GROWTH);
+            (before, max) = (looked.oldest, wider.min(self.options.page_scan_max).clamp(1, PAGE_EVENTS_MAX));
         }
     }
 

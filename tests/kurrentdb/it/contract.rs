@@ -14,6 +14,7 @@ mod with_the_smallest_limits {
         options.page_bytes_max = 1_000;
         options.look_events_max = 2;
         options.calls_max = 2;
+        options.first_stream = Some(advisor_events::StreamName::log());
     }));
 }
 

@@ -1,6 +1,10 @@
 //! Logs on doubles, and on a real server.
 
-use advisor_eventlog::{EventLog, KurrentDbLog, KurrentDbOptions, contract::Fixture};
+use advisor_eventlog::{
+    EventLog, Expected, KurrentDbLog, KurrentDbOptions, NewEvent,
+    contract::{Fixture, scene},
+};
+use advisor_events::StreamName;
 use advisor_kurrentdb_double::Double;
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
@@ -20,7 +24,7 @@ impl OnDouble {
 #[async_trait]
 impl Fixture for OnDouble {
     async fn open(&self) -> Arc<dyn EventLog> {
-        Arc::new(log(&self.double.url(), self.change).await)
+        Arc::new(begun_log(&self.double.url(), self.change).await)
     }
 
     async fn reopen(&self, log: Arc<dyn EventLog>) -> Option<Arc<dyn EventLog>> {
@@ -49,8 +53,11 @@ impl OnServer {
 #[async_trait]
 impl Fixture for OnServer {
     async fn open(&self) -> Arc<dyn EventLog> {
-        let namespace = self.namespace.clone();
-        Arc::new(log(self.url.as_deref().expect("a server"), |options| options.namespace = namespace).await)
+        let change = |options: &mut KurrentDbOptions| {
+            options.namespace.clone_from(&self.namespace);
+            options.first_stream = Some(StreamName::log());
+        };
+        Arc::new(begun_log(self.url.as_deref().expect("a server"), change).await)
     }
 
     async fn reopen(&self, log: Arc<dyn EventLog>) -> Option<Arc<dyn EventLog>> {
@@ -68,6 +75,22 @@ impl Fixture for OnServer {
     fn is_shared(&self) -> bool {
         true
     }
+}
+
+/// A log whose first stream has begun, if it is to have one.
+async fn begun_log(url: &str, change: impl FnOnce(&mut KurrentDbOptions)) -> KurrentDbLog {
+    let mut first_stream = None;
+    let log = log(url, |options| {
+        change(options);
+        first_stream.clone_from(&options.first_stream);
+    })
+    .await;
+    if let Some(stream) = first_stream {
+        // The same each time, so that it is there once.
+        let event = NewEvent { id: uuid::Uuid::from_u128(1), ..scene::event(b"{}".to_vec()) };
+        log.append(&stream, Expected::NoStream, vec![event]).await.expect("the first event");
+    }
+    log
 }
 
 /// A log at this URL.

@@ -6,7 +6,7 @@ use advisor_eventlog::{
     contract::scene::{Scene, at, event, events, ids, recorded_ids},
 };
 use advisor_events::StreamName;
-use advisor_kurrentdb_double::{Double, Fault};
+use advisor_kurrentdb_double::{Double, Ends, Fault};
 use std::{sync::Arc, time::Duration};
 
 /// Trap 14: JSON is JSON to the server's own tools, byte for byte; the rest is bytes.
@@ -84,6 +84,69 @@ async fn the_head_is_our_last_event_however_much_others_write() {
         assert_eq!(scene.head().await, last);
         assert_eq!(double.seen().for_leader, before + 1, "what was looked at is not looked at again");
     }
+}
+
+/// What others wrote before us is nobody's to read: a log begins with its first event, and ends with it.
+#[tokio::test]
+async fn what_others_wrote_before_our_first_event_is_never_read() {
+    let double = Double::start();
+    let url = double.url();
+    for _ in 0..2_000 {
+        double.append_foreign("orders-1", "order-placed");
+    }
+    let opened = || log(&url, |options| options.first_stream = Some(StreamName::log()));
+    let scene = Scene::on(Arc::new(opened().await));
+    assert_eq!(scene.head().await, Position::START, "there is nothing of ours");
+    scene.log.append(&StreamName::log(), at(0), events(1)).await.expect("the first event");
+    let ours = scene.fill("a", 3).await;
+    for _ in 0..100 {
+        double.append_foreign("orders-1", "order-placed");
+    }
+
+    for log in [Arc::clone(&scene.log), Arc::new(opened().await)] {
+        let scene = Scene { log, prefix: scene.prefix.clone() };
+        assert_eq!(recorded_ids(&scene.scan(Position::START, &scene.filter(), 10).await), ids(&ours));
+        scene.subscribe(Position::START).await.events(3).await;
+    }
+    let told = double.seen().told_of_all;
+    assert!(told < 2_000, "{told} events were sent");
+}
+
+/// Where nothing of ours stands yet, or somebody has cut off its beginning in the server, all is read.
+#[tokio::test]
+async fn a_log_whose_beginning_is_not_known_is_read_from_the_servers() {
+    let double = Double::start();
+    let with_first = |options: &mut KurrentDbOptions| options.first_stream = Some(StreamName::log());
+    let scene = Scene::on(Arc::new(log(&double.url(), with_first).await));
+    let page = scene.log.read_all(Position::START, &Filter::all(), 100).await.expect("a page");
+    assert!(page.events.is_empty() && page.scanned_to > Position::START, "{page:?}");
+
+    let ours = scene.fill("a", 2).await;
+    scene.log.append(&StreamName::log(), at(0), events(1)).await.expect("an append");
+    double.delete("advisor.log");
+    scene.log.append(&StreamName::log(), at(1), events(1)).await.expect("an append");
+
+    assert_eq!(recorded_ids(&scene.scan(Position::START, &scene.filter(), 100).await), ids(&ours));
+}
+
+/// A server gives up a connection over many reads whose ends nobody waits for.
+#[tokio::test]
+async fn every_read_of_the_whole_log_is_read_to_its_end() {
+    let double = Double::start();
+    let scene = Scene::on(Arc::new(log(&double.url(), |options| options.page_scan_max = 8).await));
+    scene.fill("a", 3).await;
+    double.append_foreign("orders-1", "order-placed");
+    let first = scene.whole("a").await[0].position;
+    double.let_reads_end(Ends::Late);
+
+    scene.head().await;
+    scene.log.event_at(first).await.expect("an answer");
+    for after in [Position::START, first] {
+        scene.log.read_all(after, &Filter::all(), 1).await.expect("a page");
+    }
+    scene.subscribe(first).await.events(2).await;
+
+    assert_eq!(double.seen().left_early, 0);
 }
 
 /// Positions are places in files, as it were: between them nothing can be read.

@@ -33,12 +33,26 @@ pub struct Seen {
     pub for_anybody: u64,
     /// Reads that go on without end.
     pub subscriptions: u64,
+    /// Events of the whole log that were sent to whoever read it.
+    pub told_of_all: u64,
+    /// Reads of the whole log whose end nobody waited for.
+    pub left_early: u64,
     /// Sessions of appends.
     pub batches: u64,
     /// Questions who is there.
     pub gossip: u64,
     /// Time-outs that clients named in their calls.
     pub deadlines: u64,
+}
+
+/// When a read of the whole log ends, after its last event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// With it.
+    #[default]
+    AtOnce,
+    /// A while later.
+    Late,
 }
 
 /// Whether somebody may.
@@ -55,6 +69,7 @@ pub enum Access {
 pub(crate) struct Faults {
     appends: Mutex<VecDeque<Fault>>,
     whole_log: Mutex<Access>,
+    ends: Mutex<Ends>,
     seen: Mutex<Seen>,
 }
 
@@ -73,6 +88,14 @@ impl Faults {
 
     pub(crate) fn whole_log(&self) -> Access {
         *locked(&self.whole_log)
+    }
+
+    pub(crate) fn let_reads_end(&self, ends: Ends) {
+        *locked(&self.ends) = ends;
+    }
+
+    pub(crate) fn ends(&self) -> Ends {
+        *locked(&self.ends)
     }
 
     pub(crate) fn seen(&self) -> Seen {

@@ -18,7 +18,7 @@ mod protocol;
 mod reads;
 mod streams;
 
-pub use faults::{Access, Fault, Seen};
+pub use faults::{Access, Ends, Fault, Seen};
 pub use log::Stored;
 
 use cluster::{Cluster, Node};
@@ -109,6 +109,11 @@ impl Double {
     /// Whether whoever reads the whole log is told that it must not.
     pub fn whole_log(&self, access: Access) {
         self.node.cluster.faults.let_whole_log(access);
+    }
+
+    /// When reads of the whole log end from now on.
+    pub fn let_reads_end(&self, ends: Ends) {
+        self.node.cluster.faults.let_reads_end(ends);
     }
 
     /// Hides a stream's events, as a deletion does; a later append goes on at the next revision.

@@ -1,8 +1,8 @@
 //! Reads of a stream and of the whole log.
 
 use crate::{
-    cluster::Node,
-    faults::Access,
+    cluster::{Cluster, Node},
+    faults::{Access, Ends},
     log::{Stored, index},
     protocol::event_store::client::{
         AllStreamPosition, StreamIdentifier,
@@ -21,8 +21,11 @@ use crate::{
     streams::{IdForm, deleted, missing, name},
 };
 use futures::{StreamExt, stream, stream::BoxStream};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tonic::Status;
+
+/// How late an end is that is late.
+const LATE: Duration = Duration::from_millis(200);
 
 type Answers = BoxStream<'static, Result<ReadResp, Status>>;
 
@@ -122,11 +125,49 @@ impl Node {
         drop(log);
         let chosen = scanned.iter().filter(|event| filter.as_ref().is_none_or(|filter| matches(filter, event)));
         let chosen: Vec<_> = chosen.take(max).cloned().collect();
+        self.cluster.faults.see(|seen| seen.told_of_all += chosen.len() as u64);
         let last = chosen.last().map(|last| last.position);
         let events = stream::iter(chosen).map(move |event| content(&event, ids));
         let end = last
             .map(|at| Content::LastAllStreamPosition(AllStreamPosition { commit_position: at, prepare_position: at }));
-        Ok(events.chain(stream::iter(end)).map(|content| Ok(ReadResp { content: Some(content) })).boxed())
+        let contents = events.chain(stream::iter(end)).map(|content| Ok(ReadResp { content: Some(content) }));
+        Ok(self.to_the_end(contents.boxed()))
+    }
+
+    /// Ends when reads are to end, and counts those whose end nobody waited for.
+    fn to_the_end(&self, answers: Answers) -> Answers {
+        let reader = Reader { cluster: Arc::clone(&self.cluster), heard_all: false };
+        let told = stream::unfold((answers, reader), |(mut answers, mut reader)| async move {
+            if let Some(answer) = answers.next().await {
+                return Some((answer, (answers, reader)));
+            }
+            if reader.cluster.faults.ends() == Ends::Late {
+                tokio::time::sleep(LATE).await;
+            }
+            reader.hear_the_end();
+            None
+        });
+        told.boxed()
+    }
+}
+
+/// Whoever reads the whole log.
+struct Reader {
+    cluster: Arc<Cluster>,
+    heard_all: bool,
+}
+
+impl Reader {
+    fn hear_the_end(&mut self) {
+        self.heard_all = true;
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if !self.heard_all {
+            self.cluster.faults.see(|seen| seen.left_early += 1);
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use advisor_bus::{Bus, InProcessBus, NatsBus, NatsOptions};
 use advisor_eventlog::{EventLog, Position, PostgresLog, PostgresLogOptions, ReadError, SqliteLog, SqliteLogOptions};
 #[cfg(feature = "kurrentdb")]
 use advisor_eventlog::{KurrentDbLog, KurrentDbOptions, kurrentdb};
+#[cfg(feature = "kurrentdb")]
+use advisor_events::StreamName;
 use advisor_projections::{
     Generation, Generations, Keys, PostgresOptions, SideStore, SqliteOptions,
     postgres::{GENERATION_SCHEMA, KEYS_SCHEMA, SIDE_SCHEMA},
@@ -54,7 +56,9 @@ impl OpenLog {
             #[cfg(feature = "kurrentdb")]
             EventLogEngine::KurrentDb(url) => {
                 let namespace = config.engines.event_log_namespace.clone();
-                let options = KurrentDbOptions { namespace, ..KurrentDbOptions::at(url.expose_secret()) };
+                // No process writes anything before the log's opening.
+                let first_stream = Some(StreamName::log());
+                let options = KurrentDbOptions { namespace, first_stream, ..KurrentDbOptions::at(url.expose_secret()) };
                 Ok(Self::KurrentDb(Arc::new(KurrentDbLog::open(options).await?)))
             }
             #[cfg(not(feature = "kurrentdb"))]

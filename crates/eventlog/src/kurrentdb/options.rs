@@ -1,5 +1,6 @@
 //! Where the server is, and the limits of talking to it.
 
+use advisor_events::StreamName;
 use std::time::Duration;
 
 /// Where the log lies, and its limits; [`KurrentDbOptions::at`] gives the defaults.
@@ -13,6 +14,9 @@ pub struct KurrentDbOptions {
     /// Stands before the name of every stream, for others may use the server, too: ASCII letters, digits,
     /// `_ . -`, at most 50. Default: `advisor.`.
     pub namespace: String,
+    /// The stream whose first event is written before any other of the log, where there is such a one: then what others
+    /// wrote to the server before is never looked at. Default: none.
+    pub first_stream: Option<StreamName>,
     /// Longest wait for the answer to an append, after which its outcome is unknown. Default: 5 s.
     pub append_timeout: Duration,
     /// Longest wait for a page of a read. Default: 10 s.
@@ -48,6 +52,7 @@ impl KurrentDbOptions {
         Self {
             url: url.into(),
             namespace: "advisor.".to_owned(),
+            first_stream: None,
             append_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(10),
             calls_max: 512,

@@ -111,10 +111,16 @@ pub(super) struct StreamRead<'a> {
     pub(super) max: usize,
 }
 
-/// How much one page of the whole log looks at.
+/// What is read of the whole log, forward.
 #[derive(Clone, Copy)]
-pub(super) struct PageLimits {
+pub(super) struct AllRead {
+    /// Where an event begins; or the start.
+    pub(super) from: Position,
+    /// What does not stand after it is left out.
+    pub(super) after: Position,
+    /// Most events that are looked at.
     pub(super) events: usize,
+    /// Most bytes, but for those of the last event.
     pub(super) bytes: usize,
 }
 
@@ -170,25 +176,25 @@ impl Server {
         Ok(events)
     }
 
-    /// Reads forward after a position. The crate offers no filter here, and the server reads from a position on.
-    pub(super) async fn read_all(&self, namespace: &str, after: Position, max: PageLimits) -> Result<Scanned, Failure> {
-        let options = ReadAllOptions::default().max_count(max.events.saturating_add(1)).forwards();
-        let options = match after {
-            Position::START => options.position(StreamPosition::Start),
-            after => options.position(place(after)),
+    /// Reads forward. The crate offers no filter here, and the server reads from a position on.
+    pub(super) async fn read_all(&self, namespace: &str, all: AllRead) -> Result<Scanned, Failure> {
+        let place = match all.from {
+            Position::START => StreamPosition::Start,
+            from => place(from),
         };
-        let mut reading = self.client.read_all(&options).await.map_err(|error| of_call(&error))?;
+        // No more than is looked at, so that it is read to its end.
+        let left_out = usize::from(all.from > Position::START && all.from == all.after);
+        let options = ReadAllOptions::default().max_count(all.events.saturating_add(left_out)).forwards();
+        let mut reading = self.client.read_all(&options.position(place)).await.map_err(|error| of_call(&error))?;
         let mut scanned = Scanned { events: Vec::new(), last: None };
-        let (mut looked_at, mut bytes) = (0, 0);
-        while looked_at < max.events
-            && bytes < max.bytes
+        let mut bytes = 0;
+        while bytes < all.bytes
             && let Some(event) = next(&mut reading).await?
         {
             let at = position_of(&event)?;
-            if at <= after {
+            if at <= all.after {
                 continue;
             }
-            looked_at += 1;
             bytes += event.data.len() + event.custom_metadata.len();
             scanned.last = Some(at);
             scanned.events.extend(ours(namespace, event)?);
@@ -207,9 +213,10 @@ impl Server {
         let options = ReadAllOptions::default().max_count(max).position(before).backwards();
         let mut reading = self.client.read_all(&options).await.map_err(|error| of_call(&error))?;
         let mut looked = LookedBack::default();
-        while looked.ours.is_none()
-            && let Some(event) = next(&mut reading).await?
-        {
+        while let Some(event) = next(&mut reading).await? {
+            if looked.ours.is_some() {
+                continue;
+            }
             let at = position_of(&event)?;
             looked.newest.get_or_insert(at);
             looked.oldest = Some(at);
@@ -222,7 +229,7 @@ impl Server {
     pub(super) async fn event_at(&self, namespace: &str, position: Position) -> Result<Option<Recorded>, Failure> {
         let options = ReadAllOptions::default().max_count(1).position(place(position)).forwards();
         let mut reading = self.client.read_all(&options).await.map_err(|error| of_call(&error))?;
-        let Some(event) = next(&mut reading).await? else { return Ok(None) };
+        let Some(event) = only(&mut reading).await? else { return Ok(None) };
         Ok(ours(namespace, event)?.filter(|event| event.position == position))
     }
 
@@ -230,7 +237,7 @@ impl Server {
     pub(super) async fn head(&self) -> Result<Position, Failure> {
         let options = ReadAllOptions::default().max_count(1).position(StreamPosition::End);
         let mut reading = self.client.read_all(&options).await.map_err(|error| of_call(&error))?;
-        next(&mut reading).await?.map_or(Ok(Position::START), |event| position_of(&event))
+        only(&mut reading).await?.map_or(Ok(Position::START), |event| position_of(&event))
     }
 }
 
@@ -257,6 +264,15 @@ fn proposed(event: &NewEvent) -> EventData {
     proposed.id(event.id).metadata(event.metadata.clone().into())
 }
 
+/// The one event that was asked for.
+async fn only(reading: &mut ReadStream) -> Result<Option<RecordedEvent>, Failure> {
+    let event = next(reading).await?;
+    while next(reading).await?.is_some() {}
+    Ok(event)
+}
+
+/// The next event; `None` at the end of the answer. Whoever leaves before that end resets the HTTP/2 stream, and a
+/// connection is given up over many of them.
 async fn next(reading: &mut ReadStream) -> Result<Option<RecordedEvent>, Failure> {
     // Links are not followed, so that each answer is the event itself.
     match reading.next().await {
