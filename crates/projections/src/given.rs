@@ -5,6 +5,7 @@ pub(crate) mod doors;
 pub(crate) mod engine;
 pub(crate) mod postgres;
 pub(crate) mod read_side;
+pub(crate) mod silence;
 
 use crate::{
     projection::{Fact, all},

@@ -21,10 +21,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use connections::{Connections, Lease};
-use failure::Failed;
+use failure::{Failed, answered};
 use secrecy::SecretString;
 use statements::Many;
-use std::{future::Future, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// Times that a transaction is tried which was undone before its end: by a deadlock, or with its connection.
 pub const TRANSACTION_TRIES_MAX: u32 = 5;
@@ -63,9 +63,11 @@ pub struct PostgresOptions {
     pub read_timeout: Duration,
     /// The same of a write. Default: 30 s.
     pub write_timeout: Duration,
-    /// Longest wait for the answer to one statement of a write: one to which nothing comes through says nothing.
-    /// Default: 10 s.
+    /// Longest wait for the answer to one statement, of whatever but a read, which has less: a connection to which
+    /// nothing comes through says nothing. Default: 10 s.
     pub statement_timeout: Duration,
+    /// Longest wait for what [`Store::scrub`] does to one table. Default: 10 min.
+    pub scrub_timeout: Duration,
     /// How long PostgreSQL lets a transaction wait for our next word, before it undoes it and gives up its locks: a
     /// process that was paused must not hold up its successor. Default: 2 s.
     pub idle_transaction_timeout: Duration,
@@ -101,6 +103,7 @@ impl PostgresOptions {
             read_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             statement_timeout: Duration::from_secs(10),
+            scrub_timeout: Duration::from_mins(10),
             idle_transaction_timeout: Duration::from_secs(2),
             unacknowledged_timeout: Duration::from_secs(5),
             silence_asked_after: Duration::from_secs(10),
@@ -140,7 +143,7 @@ impl PostgresStore {
     async fn set_up(&self) -> Result<(), Failed> {
         for _ in 1..TRANSACTION_TRIES_MAX {
             match self.try_to_set_up().await {
-                Err(failed) if failed.may_pass() => {}
+                Err(failed) if failed.was_undone() => {}
                 done => return done,
             }
         }
@@ -170,7 +173,7 @@ impl PostgresStore {
             let mut lease = self.0.connections.begin(READ).await?;
             match answers(&mut lease, statements).await {
                 Ok(answers) => return lease.commit().await.map(|()| answers),
-                Err(failed) if failed.may_pass() && tries.next().is_some() => {}
+                Err(failed) if failed.was_undone() && tries.next().is_some() => {}
                 Err(failed) => return lease.roll_back(failed).await,
             }
         }
@@ -182,10 +185,8 @@ impl PostgresStore {
         loop {
             let mut lease = self.0.connections.begin(begin).await?;
             match self.take(&mut lease, steps, many).await {
-                Ok(()) => return self.answered(lease.commit()).await,
-                // Nor would an end of the transaction be answered: the connection is closed.
-                Err(Failed::Silent) => return Err(Failed::Silent),
-                Err(failed) if failed.may_pass() && tries.next().is_some() => {}
+                Ok(()) => return lease.commit().await,
+                Err(failed) if failed.was_undone() && tries.next().is_some() => {}
                 Err(failed) if failed.is_same_row_twice() && many == Many::AtOnce => many = Many::OneByOne,
                 Err(failed) => return lease.roll_back(failed).await,
             }
@@ -194,14 +195,9 @@ impl PostgresStore {
 
     async fn take(&self, lease: &mut Lease, steps: &[Write], many: Many) -> Result<(), Failed> {
         for step in steps {
-            self.answered(statements::write(lease.connection(), step, many)).await?;
+            answered(self.0.options.statement_timeout, statements::write(lease.connection(), step, many)).await?;
         }
         Ok(())
-    }
-
-    async fn answered(&self, statement: impl Future<Output = Result<(), Failed>> + Send) -> Result<(), Failed> {
-        let answer = tokio::time::timeout(self.0.options.statement_timeout, statement).await;
-        answer.unwrap_or(Err(Failed::Silent))
     }
 
     /// What is given up in the middle takes its connection with it.
@@ -240,7 +236,7 @@ impl Store for PostgresStore {
     }
 
     async fn scrub(&self) -> Result<(), StoreError> {
-        Ok(maintenance::scrub(&self.0.connections, self.0.options.scrub).await?)
+        Ok(maintenance::scrub(&self.0.connections, &self.0.options).await?)
     }
 
     async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ pub(crate) struct Place {
 enum Engine {
     Files,
     /// What the names of the schemas begin with is the options' schema.
-    Schemas(PostgresOptions),
+    Schemas(Box<PostgresOptions>),
 }
 
 impl Place {
@@ -21,7 +21,7 @@ impl Place {
         let named = postgres::variable("ADVISOR_TEST_READ_MODEL_URL").unwrap_or_default();
         let engine = match named.as_str() {
             "" | "sqlite" => Engine::Files,
-            "postgres" => Engine::Schemas(PostgresOptions { connections_max: 4, ..postgres::options() }),
+            "postgres" => Engine::Schemas(Box::new(PostgresOptions { connections_max: 4, ..postgres::options() })),
             other => panic!("ADVISOR_TEST_READ_MODEL_URL is `postgres` or `sqlite`, not `{other}`"),
         };
         Self { directory: tempfile::tempdir().unwrap(), engine }

@@ -4,7 +4,10 @@
 //! it is in, nobody has to know. One that broke while it was idle is found out by the next `BEGIN`, which nothing can
 //! be lost of.
 
-use super::{PostgresOptions, failure::Failed};
+use super::{
+    PostgresOptions,
+    failure::{Failed, answered},
+};
 use crate::{StoreError, sqlite::Durability, sqlite::STATEMENTS_CACHED_MAX};
 use secrecy::ExposeSecret;
 use sqlx::{
@@ -38,6 +41,8 @@ struct Shared {
     places: Arc<Semaphore>,
     /// One for each call that there may be, at work or waiting.
     calls: Arc<Semaphore>,
+    /// Longest wait for the answer to a statement.
+    statement_timeout: Duration,
 }
 
 /// A connection in a transaction. Dropped, it is closed, and PostgreSQL undoes what was not committed.
@@ -55,6 +60,7 @@ impl Connections {
             idle: Mutex::new(Vec::with_capacity(places)),
             places: Arc::new(Semaphore::new(places)),
             calls: Arc::new(Semaphore::new(places + WAITING_MAX)),
+            statement_timeout: options.statement_timeout,
         };
         Ok(Self {
             options: connect_options(options)?,
@@ -93,8 +99,16 @@ impl Connections {
             }
         }
         let mut connection = self.connect().await?;
-        sqlx::raw_sql(text).execute(&mut connection).await?;
+        self.answered(sqlx::raw_sql(text).execute(&mut connection)).await?;
         Ok(connection)
+    }
+
+    /// The answer to a statement on a connection beyond those of the store, unless none comes in time.
+    pub(super) async fn answered<T, E>(&self, statement: impl Future<Output = Result<T, E>> + Send) -> Result<T, Failed>
+    where
+        Failed: From<E>,
+    {
+        answered(self.shared.statement_timeout, statement).await
     }
 
     /// A connection beyond those of the store, for what takes long.
@@ -102,7 +116,7 @@ impl Connections {
         let connected = tokio::time::timeout(self.connect_timeout, self.options.connect()).await;
         let mut connection = connected.map_err(|_| Failed::Unavailable("no connection in time"))??;
         if let Some(greeting) = &self.greeting {
-            sqlx::raw_sql(AssertSqlSafe(greeting.clone())).execute(&mut connection).await?;
+            self.answered(sqlx::raw_sql(AssertSqlSafe(greeting.clone())).execute(&mut connection)).await?;
         }
         Ok(connection)
     }
@@ -131,19 +145,22 @@ impl Lease {
     }
 
     /// A text without parameters that is not kept prepared.
-    pub(super) async fn run(&mut self, text: String) -> Result<PgQueryResult, Failed> {
-        Ok(sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.connection).await?)
+    pub(super) async fn run(&mut self, text: impl Into<String>) -> Result<PgQueryResult, Failed> {
+        let statement = sqlx::raw_sql(AssertSqlSafe(text.into())).execute(&mut self.connection);
+        answered(self.shared.statement_timeout, statement).await
     }
 
+    /// One that is not answered may have happened.
     pub(super) async fn commit(mut self) -> Result<(), Failed> {
-        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
+        self.run("COMMIT").await?;
         self.give_back();
         Ok(())
     }
 
-    /// Ends the transaction because of a failure, which it gives back.
+    /// Ends the transaction because of a failure, which it gives back. A connection that was silent would not answer
+    /// this either: it is closed.
     pub(super) async fn roll_back<T>(mut self, failed: Failed) -> Result<T, Failed> {
-        if sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await.is_ok() {
+        if !matches!(failed, Failed::Silent) && self.run("ROLLBACK").await.is_ok() {
             self.give_back();
         }
         Err(failed)

@@ -2,7 +2,7 @@
 
 use crate::store::StoreError;
 use sqlx::postgres::PgDatabaseError;
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,26 @@ pub(super) enum Failed {
     Sqlx(#[from] sqlx::Error),
 }
 
+/// The answer to a statement, unless none comes in time.
+pub(super) async fn answered<T, E>(
+    wait: Duration,
+    statement: impl Future<Output = Result<T, E>> + Send,
+) -> Result<T, Failed>
+where
+    Failed: From<E>,
+{
+    match tokio::time::timeout(wait, statement).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failed::Silent),
+    }
+}
+
 impl Failed {
+    /// Whether nothing of the transaction has happened and the same may succeed at once.
+    pub(super) fn was_undone(&self) -> bool {
+        !matches!(self, Self::Silent) && self.may_pass()
+    }
+
     /// Many rows that were to be written at once name one row twice.
     pub(super) fn is_same_row_twice(&self) -> bool {
         self.code().as_deref() == Some("21000")

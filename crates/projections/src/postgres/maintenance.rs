@@ -1,9 +1,9 @@
 //! What is done to a whole schema.
 
 use super::{
-    Scrub,
+    PostgresOptions, Scrub,
     connections::{Connections, Lease},
-    failure::Failed,
+    failure::{Failed, answered},
     values,
 };
 use crate::{
@@ -23,20 +23,22 @@ const COPY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL s
 /// Rows that are copied at once.
 const COPIED_ROWS: usize = 1_000;
 
-/// Frees the places of removed rows. Takes as long as it takes, on a connection of its own.
-pub(super) async fn scrub(connections: &Connections, scrub: Scrub) -> Result<(), Failed> {
+/// Frees the places of removed rows, on a connection of its own.
+pub(super) async fn scrub(connections: &Connections, options: &PostgresOptions) -> Result<(), Failed> {
     let mut connection = connections.connect().await?;
-    let tables: Vec<(String, String)> = sqlx::query_as(TABLES).fetch_all(&mut connection).await?;
-    sqlx::raw_sql("SET statement_timeout = 0").execute(&mut connection).await?;
-    let vacuum = match scrub {
+    let tables: Vec<(String, String)> = connections.answered(sqlx::query_as(TABLES).fetch_all(&mut connection)).await?;
+    // Where we would not hear its end, PostgreSQL ends it as well.
+    let limit = AssertSqlSafe(format!("SET statement_timeout = {}", options.scrub_timeout.as_millis()));
+    connections.answered(sqlx::raw_sql(limit).execute(&mut connection)).await?;
+    let vacuum = match options.scrub {
         Scrub::Rewrite => "VACUUM (FULL)",
         Scrub::Vacuum => "VACUUM",
     };
     for (table, _) in tables {
-        sqlx::raw_sql(AssertSqlSafe(format!("{vacuum} {table}"))).execute(&mut connection).await?;
+        let vacuum = sqlx::raw_sql(AssertSqlSafe(format!("{vacuum} {table}")));
+        answered(options.scrub_timeout, vacuum.execute(&mut connection)).await?;
     }
-    connection.close().await?;
-    Ok(())
+    connections.answered(connection.close()).await
 }
 
 /// Writes all rows, as they are at one moment, into a SQLite file with the same tables.
@@ -50,21 +52,27 @@ pub(super) async fn copy(connections: &Connections, setup: &[String], path: &Pat
 async fn copy_tables(connections: &Connections, file: &SqliteStore) -> Result<(), StoreError> {
     let mut lease = connections.begin(COPY).await?;
     let tables: Vec<(String, String)> =
-        sqlx::query_as(TABLES).fetch_all(lease.connection()).await.map_err(Failed::from)?;
+        connections.answered(sqlx::query_as(TABLES).fetch_all(lease.connection())).await?;
     for (table, columns) in tables {
-        copy_table(&mut lease, &table, &columns, file).await?;
+        copy_table(connections, &mut lease, (&table, &columns), file).await?;
     }
     Ok(lease.commit().await?)
 }
 
-async fn copy_table(lease: &mut Lease, table: &str, columns: &str, file: &SqliteStore) -> Result<(), StoreError> {
+async fn copy_table(
+    connections: &Connections,
+    lease: &mut Lease,
+    (table, columns): (&str, &str),
+    file: &SqliteStore,
+) -> Result<(), StoreError> {
     let places: Vec<_> = (1..=columns.split(", ").count()).map(|place| format!("${place}")).collect();
     let insert = format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "));
     let select = AssertSqlSafe(format!("SELECT {columns} FROM {table}"));
     let mut rows = sqlx::query(select).fetch(lease.connection()).try_chunks(COPIED_ROWS);
-    while let Some(rows) = rows.try_next().await.map_err(|error| Failed::from(error.1))? {
+    loop {
+        let next = async { rows.try_next().await.map_err(|error| error.1) };
+        let Some(rows) = connections.answered(next).await? else { return Ok(()) };
         let params = rows.iter().map(|row| Ok(values::row(row)?.0)).collect::<Result<Vec<Vec<Value>>, Failed>>()?;
         file.write(vec![Write::Each { sql: Cow::Owned(insert.clone()), params }]).await?;
     }
-    Ok(())
 }

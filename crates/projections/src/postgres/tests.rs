@@ -1,5 +1,7 @@
 //! What PostgreSQL does beside the contract of all stores.
 
+mod silence;
+
 use super::*;
 use crate::{
     Value,
