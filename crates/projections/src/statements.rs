@@ -48,7 +48,10 @@ pub fn all_tables() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PostgresStore, given};
+    use crate::{
+        PostgresStore, given,
+        store::{Store, Write},
+    };
     use rusqlite::Connection;
 
     #[test]
@@ -61,6 +64,24 @@ mod tests {
         assert!(texts.len() > 50, "{}", texts.len());
         for text in texts {
             connection.prepare(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+    }
+
+    /// PostgreSQL has not looked at tables that are new: it must not take a page for some rows to be found and sorted.
+    #[tokio::test]
+    async fn a_page_of_messages_is_read_in_the_order_of_its_index_however_little_the_planner_knows() {
+        let store = PostgresStore::open(given::postgres::options(), all_tables()).await.unwrap();
+        let many = "INSERT INTO messages (id, conversation_id, user_id, sender, mentions, created_at, revision,
+                text_revision, position, content)
+            SELECT n, 'c', 'ana', 'user', '[]', n, n, n, n, repeat('word ', 40) FROM generate_series(1, 10000) n";
+        store.write(vec![Write::Run(Statement::new(many, vec![]))]).await.unwrap();
+
+        let pages = messages::statements().into_iter().filter(|query| query.sql.contains("ORDER BY m.revision"));
+        let pages: Vec<_> = pages.filter(|query| query.sql.contains("LIMIT")).collect();
+        assert!(pages.len() >= 3, "{pages:?}");
+        for page in pages {
+            let plan = store.plan(&page).await.unwrap();
+            assert!(plan.contains("using messages_in_order") && !plan.contains("Sort"), "{}:\n{plan}", page.sql);
         }
     }
 

@@ -193,6 +193,8 @@ fn connect_options(options: &PostgresOptions) -> Result<PgConnectOptions, StoreE
         ("tcp_keepalives_interval", options.unacknowledged_timeout.as_secs().max(1).to_string()),
         // Plans are kept from when tables were small; every query has its index.
         ("enable_seqscan", "off".to_owned()),
+        // Before its tables are looked at for the first time, a page would be picked out of all rows and sorted.
+        ("enable_bitmapscan", "off".to_owned()),
         ("jit", "off".to_owned()),
         // Tables that are there already are worth no line in the log.
         ("client_min_messages", "warning".to_owned()),

@@ -85,6 +85,22 @@ pub(super) async fn kinds(connection: &mut PgConnection, statement: &Statement) 
     Ok(parameters.into_iter().chain(columns).map(|kind| kind.name().to_owned()).collect())
 }
 
+/// How PostgreSQL goes about a statement, whatever its parameters are.
+#[cfg(test)]
+pub(super) async fn plan(connection: &mut PgConnection, statement: &Statement) -> Result<String, Failed> {
+    let nothing = match connection.prepare(text(&statement.sql)).await?.parameters() {
+        Some(Either::Left(types)) => vec!["NULL"; types.len()].join(", "),
+        Some(Either::Right(_)) | None => String::new(),
+    };
+    let setup = format!("SET plan_cache_mode = force_generic_plan; PREPARE planned AS {}", statement.sql);
+    sqlx::raw_sql(AssertSqlSafe(setup)).execute(&mut *connection).await?;
+    let explain = sqlx::raw_sql(AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE planned({nothing})")));
+    let lines = explain.fetch_all(&mut *connection).await?;
+    sqlx::raw_sql("DEALLOCATE planned").execute(connection).await?;
+    let lines: sqlx::Result<Vec<String>> = lines.iter().map(|line| sqlx::Row::try_get(line, 0)).collect();
+    Ok(lines?.join("\n"))
+}
+
 /// PostgreSQL has no text with a NUL in it, so that none there is equal to such a one; nor is any to nothing.
 fn comparable(value: &Value) -> &Value {
     match value {

@@ -254,6 +254,12 @@ impl PostgresStore {
         let mut connection = self.0.connections.connect().await?;
         Ok(statements::kinds(&mut connection, statement).await?)
     }
+
+    /// How PostgreSQL goes about this statement.
+    pub(crate) async fn plan(&self, statement: &Statement) -> Result<String, StoreError> {
+        let mut connection = self.0.connections.connect().await?;
+        Ok(statements::plan(&mut connection, statement).await?)
+    }
 }
 
 async fn opened(setup: Vec<String>) -> ((), PostgresStore) {
