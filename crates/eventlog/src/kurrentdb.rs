@@ -80,6 +80,12 @@ impl KurrentDbLog {
         Ok(Self { calls, tails, tasks, ending })
     }
 
+    /// Whether there is a server that lets us read the whole log, which it may deny though nothing of ours is in it yet.
+    pub async fn reach(&self) -> Result<(), ReadError> {
+        self.check_open().map_err(Failure::into_read_error)?;
+        Looked::head(&*self.calls).await.map(drop)
+    }
+
     /// Tells whenever this process has appended, and up to where: what other processes are to be told.
     pub fn appended(&self) -> watch::Receiver<Position> {
         self.tails.appended()

@@ -1,9 +1,10 @@
 //! Trap 18: reading the whole log needs more rights than most users have.
 
-use crate::fixture::brisk_log;
+use crate::fixture::{brisk_log, log};
 use advisor_eventlog::{
     EventLog, Filter, Position, ReadError, SubscriptionEvent, contract::scene::Scene, kurrentdb::DENIED,
 };
+use advisor_events::StreamName;
 use advisor_kurrentdb_double::{Access, Double};
 use futures::StreamExt;
 use std::{
@@ -38,6 +39,19 @@ async fn a_denied_whole_log_is_said_aloud_and_heals() {
         tokio::task::yield_now().await;
     }
     scene.subscribe(Position::START).await.events(1).await;
+}
+
+/// Before anything is written: a log that is not there yet has an end without asking the server for it.
+#[tokio::test]
+async fn a_denied_whole_log_is_found_before_the_log_begins() {
+    let double = Double::start();
+    let log = log(&double.url(), |options| options.first_stream = Some(StreamName::log())).await;
+    log.reach().await.expect("a server that lets us in");
+
+    double.whole_log(Access::Denied);
+
+    assert!(matches!(log.reach().await, Err(ReadError::Denied)));
+    assert_eq!(double.seen().appends, 0);
 }
 
 /// What was logged.

@@ -85,7 +85,7 @@ impl OpenLog {
             Self::Sqlite(_) => Ok(()),
             Self::Postgres(log) => log.reach().await,
             #[cfg(feature = "kurrentdb")]
-            Self::KurrentDb(log) => log.head().await.map(drop),
+            Self::KurrentDb(log) => log.reach().await,
         }
     }
 
