@@ -66,7 +66,8 @@ pub struct PostgresOptions {
     /// Longest wait for the answer to one statement, of whatever but a read, which has less: a connection to which
     /// nothing comes through says nothing. Default: 10 s.
     pub statement_timeout: Duration,
-    /// Longest wait for what [`Store::scrub`] does to one table. Default: 10 min.
+    /// Longest wait for what [`Store::scrub`] does to one table, which may write all of it anew: an erasure that needs longer
+    /// never ends. Default: 2 h.
     pub scrub_timeout: Duration,
     /// How long PostgreSQL lets a transaction wait for our next word, before it undoes it and gives up its locks: a
     /// process that was paused must not hold up its successor. Default: 2 s.
@@ -103,7 +104,7 @@ impl PostgresOptions {
             read_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             statement_timeout: Duration::from_secs(10),
-            scrub_timeout: Duration::from_mins(10),
+            scrub_timeout: Duration::from_hours(2),
             idle_transaction_timeout: Duration::from_secs(2),
             unacknowledged_timeout: Duration::from_secs(5),
             silence_asked_after: Duration::from_secs(10),

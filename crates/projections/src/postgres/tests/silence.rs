@@ -1,4 +1,4 @@
-//! Connections on which nothing is said any more, from each of the statements on that a store ever sends.
+//! Connections on which nothing is said any more, from the statements on that a store sends beside its reads.
 
 use super::*;
 use crate::{
@@ -15,7 +15,7 @@ use advisor_eventlog::MemoryLog;
 use futures::future::{BoxFuture, join_all};
 
 /// What a statement is waited for: longer than one takes that is answered, on the busiest machine.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Call = fn(PostgresStore, PostgresOptions) -> BoxFuture<'static, Result<(), StoreError>>;
 
@@ -106,7 +106,7 @@ fn brisk(proxy: &SilentProxy) -> PostgresOptions {
     PostgresOptions {
         statement_timeout: STATEMENT_TIMEOUT,
         scrub_timeout: STATEMENT_TIMEOUT,
-        idle_transaction_timeout: STATEMENT_TIMEOUT / 4,
+        idle_transaction_timeout: STATEMENT_TIMEOUT / 2,
         ..proxy.options()
     }
 }
