@@ -106,9 +106,11 @@ impl<L: Looked> Tails<L> {
         self.appended.subscribe()
     }
 
-    /// Others are said to have appended up to here: they are looked for at once, unless nobody follows or it is known.
+    /// Others are said to have appended up to here: they are looked for at once, unless nobody follows, or it is known.
+    /// What this process has appended itself is seen to by who appends.
     pub(crate) fn look_for(&self, appended: Position) {
-        if let Some(tail) = self.current()
+        if appended > *self.appended.borrow()
+            && let Some(tail) = self.current()
             && tail.recent.head() < appended
         {
             tail.ask();

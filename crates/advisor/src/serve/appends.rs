@@ -1,5 +1,5 @@
-//! Processes that share a log tell each other how far they have appended: whoever follows it in another process looks at
-//! once, and not when the clock says so (`docs/decisions/0225-appends-ring-the-bus.md`).
+//! Processes that share a log tell each other how far they have appended: whoever follows it in another process looks
+//! at once, and not when the clock says so (`docs/decisions/0225-appends-ring-the-bus.md`).
 
 use super::engines::OpenLog;
 use advisor_bus::{Appended, Bus, BusMessage, Topic};
@@ -30,7 +30,6 @@ async fn say(mut appended: watch::Receiver<Position>, bus: Arc<dyn Bus>) {
     }
 }
 
-/// Messages that were lost cost the time until the clock says so.
 async fn hear(log: OpenLog, bus: Arc<dyn Bus>) {
     let mut listener = match bus.listen(&Topic::Appends).await {
         Ok(listener) => listener,
@@ -42,7 +41,9 @@ async fn hear(log: OpenLog, bus: Arc<dyn Bus>) {
     loop {
         match listener.next().await {
             Some(BusMessage::Appended(appended)) => log.look_for(Position(appended.to)),
-            Some(BusMessage::Changes(_) | BusMessage::Delta(_)) | None => {}
+            // Some may have been lost.
+            None => log.look_for(Position(u64::MAX)),
+            Some(BusMessage::Changes(_) | BusMessage::Delta(_)) => {}
         }
     }
 }

@@ -30,7 +30,8 @@ pub(super) async fn signal() -> Result<()> {
 
 impl Running {
     /// No new work; what is being answered is answered; workers give up in good order; then the read side, which
-    /// rings for the last time, then the bus and the log. What does not end in time is left to the next start, which heals it as it would a crash.
+    /// rings for the last time, then the bus and the log. What does not end in time is left to the next start, which
+    /// heals it as it would a crash.
     pub(super) async fn end(self) -> Result<()> {
         tracing::info!("stopping");
         self.stopping.cancel();

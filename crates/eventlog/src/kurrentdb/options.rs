@@ -31,8 +31,8 @@ pub struct KurrentDbOptions {
     pub look_interval_min: Duration,
     /// The same, when nothing has come for long. Default: 50 ms.
     pub look_interval_max: Duration,
-    /// How long a look that others ask for waits for each event that the last one found, `look_interval_min` at most: the
-    /// more comes, the more is taken at once. Default: 1 ms.
+    /// After a look that found so many events, the next one that is asked for comes so many times this later,
+    /// `look_interval_min` at most. Default: 1 ms.
     pub look_rest: Duration,
     /// Most events, others' included, that one look takes; where there are more, followers read pages. Default: 1,024.
     pub look_events_max: usize,
