@@ -41,7 +41,7 @@ async fn what_is_not_there_is_not_found_even_when_others_wrote_last() {
 
 /// Who looks after a log in a server that is somebody else's as well waits for nothing that is theirs.
 #[tokio::test]
-async fn what_others_have_written_and_go_on_writing_is_nothing_to_who_looks_after_the_log() {
+async fn what_others_have_written_is_nothing_to_who_looks_after_the_log() {
     const BEFORE: u64 = 20_000;
     let double = Double::start();
     for _ in 0..BEFORE {

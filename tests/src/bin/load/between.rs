@@ -1,5 +1,6 @@
-//! What is added between processes (goal 11): from when one process has committed a change of the read models until
-//! another one has the event for who looks on there, by way of NATS, the other's hub and its read of what changed.
+//! What is added between processes (goal 11): from when one process begins to say that it has committed a change of the
+//! read models until another one has the event for who looks on there, by way of NATS, the other's hub and its read of
+//! what changed.
 //! In turn with what a message takes from a plain publisher to a plain subscriber of the same NATS server.
 //!
 //! There is no HTTP in it: what that takes is goal 8's.
@@ -38,7 +39,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
-    // These wait for a NATS server that is coming up.
+    // They wait for a NATS server that is coming up; the plain ones do not.
     let mut processes = Processes::start(&args.postgres, &args.nats).await?;
     let mut plain = Plain::connect(&args.nats).await?;
     for number in 0..FIRST {

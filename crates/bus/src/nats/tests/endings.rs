@@ -15,8 +15,8 @@ async fn what_was_said_before_the_end_of_a_process_is_heard() {
     let there = connected(NatsOptions::new(server.url(), KEY)).await;
     let topic = Topic::Reply("r1".into());
     let mut listener = there.listen(&topic).await.unwrap();
-    // More than one write takes: 12 MB.
-    let pieces = (0..240).map(|offset| delta("r1", offset, &"w".repeat(50_000)));
+    // More than one write takes: 3 MB.
+    let pieces = (0..60).map(|offset| delta("r1", offset, &"w".repeat(50_000)));
     let (url, said) = (server.url(), pieces.clone().collect::<Vec<_>>());
     // A process of its own as far as its tasks go: on one thread, none of them has a turn before the end.
     let process = thread::spawn(move || {

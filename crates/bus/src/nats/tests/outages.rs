@@ -177,7 +177,7 @@ fn a_server_that_is_back_is_found_soon() {
     assert_eq!(pause_before(usize::MAX), Duration::from_millis(250));
 }
 
-/// What memory this process takes.
+/// What memory this process takes: under nextest it runs this test alone.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
