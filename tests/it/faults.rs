@@ -8,6 +8,7 @@
 //! How long a trial goes on is told by variables, such as `ADVISOR_TEST_KILLS`: CONTRIBUTING says how.
 
 mod after;
+mod asks;
 mod bit_rot;
 mod checker;
 mod checkpoint_race;

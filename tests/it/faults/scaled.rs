@@ -1,7 +1,6 @@
 //! The scaled shape: processes of their own that answer, and others that work, over one PostgreSQL and one NATS, any of
 //! which is killed, frozen, away, late or cut off.
 
-mod asks;
 mod cluster;
 mod engines;
 mod engines_away;

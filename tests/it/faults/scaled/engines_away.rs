@@ -1,13 +1,13 @@
 //! PostgreSQL that crashes under load, and NATS that is away for a while.
 
 use super::{
-    asks::{refused, until_done, until_seen},
     cluster::{Cluster, detail, is_ready, until},
     engines::{Database, Nats, Postgres},
 };
 use crate::{
     faults::{
         after::{account, check},
+        asks::{refused, until_done, until_seen},
         load::Load,
         watchers::Watchers,
     },

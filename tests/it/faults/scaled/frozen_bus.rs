@@ -1,13 +1,13 @@
 //! A NATS server that is frozen under load: nobody waits for it, and clients are told by the clock meanwhile.
 
 use super::{
-    asks::until_seen,
     cluster::{Cluster, detail, is_ready, until},
     engines::{Database, Nats},
 };
 use crate::{
     faults::{
         after::{account, check},
+        asks::until_seen,
         load::Load,
         rounds,
         watchers::Watchers,

@@ -1,11 +1,13 @@
 //! Servers that start before their PostgreSQL, and one that it does not let in.
 
 use super::{
-    asks::{refused, until_done},
     cluster::{detail, is_ready, until},
     engines::{Database, Postgres},
 };
-use crate::{contract::nobody, server::Server};
+use crate::{
+    faults::asks::{refused, until_done},
+    {contract::nobody, server::Server},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_whose_postgresql_comes_later_waits_for_it_and_says_so() {

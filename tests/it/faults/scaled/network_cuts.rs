@@ -2,7 +2,6 @@
 //! refused and nothing ends: only time tells.
 
 use super::{
-    asks::{refused, until_done, until_seen},
     cluster::{Cluster, detail, is_owner, is_ready, until},
     engines::{Nats, Postgres},
     machines::{Machines, Network},
@@ -12,6 +11,7 @@ use crate::{
     build::Build,
     faults::{
         after::{account, check},
+        asks::{refused, until_done, until_seen},
         load::Load,
         rounds,
         watchers::Watchers,

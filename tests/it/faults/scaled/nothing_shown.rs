@@ -1,9 +1,10 @@
 //! Who can't read says so: what is not known to be empty is never shown as empty, and nobody is told that theirs is not
 //! there.
 
-use super::{asks::refused, engines::Postgres};
+use super::engines::Postgres;
 use crate::{
     build::Build,
+    faults::asks::refused,
     server::{Client, Server},
 };
 use reqwest::Method;

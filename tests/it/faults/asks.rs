@@ -1,7 +1,7 @@
 //! What one person asks for beside the load, and how long it takes.
 
+use super::load::{Entry, Outcome};
 use crate::{
-    faults::load::{Entry, Outcome},
     live_client::LiveClient,
     server::{Answer, Client, PATIENCE},
 };
@@ -56,7 +56,7 @@ pub(super) async fn until_seen(here: &Client, device: &mut LiveClient, query: &s
 }
 
 /// What the first person asked for beside the load.
-fn entry(title: &str, answer: Answer, tries: u32) -> Entry {
+pub(super) fn entry(title: &str, answer: Answer, tries: u32) -> Entry {
     Entry {
         user: "user_0".to_owned(),
         name: "StartConversation",
