@@ -374,17 +374,7 @@ impl World {
 
 async fn append_opening(log: &dyn EventLog, clock: &dyn Clock) {
     let (stream, id) = (StreamName::log(), Uuid::new_v4());
-    let metadata = Metadata {
-        recorded_at: clock.now(),
-        actor: Actor::Worker("log".into()),
-        subject: None,
-        command_id: id.to_string(),
-        body_hash: String::new(),
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        checksum: String::new(),
-    };
+    let metadata = Metadata::new(Actor::Worker("log".into()), id.to_string(), clock.now());
     let opened = Event::from(LogEvent::Opened(Opened { identity: "the simulated log".to_owned() }));
     let encoded = opened.encode(None, SealContext { stream: &stream, event_id: id }, &metadata).unwrap();
     let event = NewEvent { id, type_name: encoded.type_name, data: encoded.data, metadata: encoded.metadata };

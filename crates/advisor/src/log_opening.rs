@@ -86,17 +86,7 @@ async fn create(advisors: &Handler<Advisor>, now: Timestamp, document: Value) ->
 async fn append(log: &dyn EventLog, expected: Expected, event: LogEvent, now: Timestamp) -> Result<()> {
     let stream = StreamName::log();
     let id = Uuid::new_v4();
-    let metadata = Metadata {
-        recorded_at: now,
-        actor: Actor::Worker("log".to_owned()),
-        subject: None,
-        command_id: id.to_string(),
-        body_hash: String::new(),
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        checksum: String::new(),
-    };
+    let metadata = Metadata::new(Actor::Worker("log".to_owned()), id.to_string(), now);
     let encoded = Event::from(event).encode(None, SealContext { stream: &stream, event_id: id }, &metadata)?;
     let event = NewEvent { id, type_name: encoded.type_name, data: encoded.data, metadata: encoded.metadata };
     match log.append(&stream, expected, vec![event]).await {

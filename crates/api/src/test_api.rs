@@ -216,17 +216,7 @@ pub(crate) struct Answer {
 
 async fn open(log: &Arc<dyn EventLog>, clock: &TestClock) {
     let (stream, id) = (StreamName::log(), Uuid::new_v4());
-    let metadata = Metadata {
-        recorded_at: clock.now(),
-        actor: Actor::Worker("log".to_owned()),
-        subject: None,
-        command_id: id.to_string(),
-        body_hash: String::new(),
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        checksum: String::new(),
-    };
+    let metadata = Metadata::new(Actor::Worker("log".to_owned()), id.to_string(), clock.now());
     let opened = Event::from(LogEvent::Opened(Opened { identity: Uuid::new_v4().to_string() }));
     let encoded = opened.encode(None, SealContext { stream: &stream, event_id: id }, &metadata).unwrap();
     let event = NewEvent { id, type_name: encoded.type_name, data: encoded.data, metadata: encoded.metadata };

@@ -107,15 +107,8 @@ async fn append(log: &dyn EventLog, stream: &StreamName, events: Vec<(Event, Opt
     let encode = |(event, subject): (Event, Option<UserId>)| {
         let id = Uuid::new_v4();
         let metadata = Metadata {
-            recorded_at: StandingClock.now(),
-            actor: Actor::Worker("bench".to_owned()),
             subject,
-            command_id: id.to_string(),
-            body_hash: String::new(),
-            correlation_id: None,
-            causation_id: None,
-            trace_context: None,
-            checksum: String::new(),
+            ..Metadata::new(Actor::Worker("bench".to_owned()), id.to_string(), StandingClock.now())
         };
         let encoded = event.encode(Some(&key()), SealContext { stream, event_id: id }, &metadata).unwrap();
         NewEvent { id, type_name: encoded.type_name, data: encoded.data, metadata: encoded.metadata }

@@ -237,15 +237,8 @@ async fn append(told: &Telling, revision: u64, position: u64, (log, keys): (&dyn
     };
     let id = Uuid::from_u128(u128::from(position) << 64 | 1);
     let metadata = Metadata {
-        recorded_at: recorded_at(position),
-        actor: Actor::Worker("test".into()),
         subject: told.subject.clone(),
-        command_id: id.to_string(),
-        body_hash: String::new(),
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        checksum: String::new(),
+        ..Metadata::new(Actor::Worker("test".into()), id.to_string(), recorded_at(position))
     };
     let context = SealContext { stream: &told.stream, event_id: id };
     let encoded = told.event.clone().encode(key.as_ref(), context, &metadata).unwrap();

@@ -1,6 +1,8 @@
 //! What the runner promises: rows are the fold of the log whatever happens on the way, one owner writes, and
 //! changes tell what moved.
 
+mod flaky;
+
 use super::*;
 use crate::{
     Reader, Waited, changes, conversations, generations,
@@ -8,7 +10,7 @@ use crate::{
         Story, dump, opened,
         read_side::{PATIENCE, ReadSide, empty},
     },
-    store::{Row, Statement, Store, Write},
+    store::Statement,
 };
 use advisor_bus::{BusMessage, Topic};
 use advisor_eventlog::{Expected, MemoryLog, NewEvent, Position};
@@ -17,9 +19,8 @@ use advisor_events::{
     advisor::Visibility,
     conversation::{ReplyFailure, TitleSource},
 };
-use async_trait::async_trait;
+use flaky::{Fault, Flaky};
 use proptest::prelude::*;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use uuid::Uuid;
 
 const AT: (&str, &str) = ("c", "ana");
@@ -104,7 +105,7 @@ async fn a_commit_that_fails_or_panics_or_whose_answer_is_lost_is_made_once() {
     for fault in [Fault::Before, Fault::After, Fault::Panic] {
         let side = ReadSide::over(Arc::new(MemoryLog::with_stride(STRIDE)), limits(3)).await;
         story.append_to(side.log.as_ref(), side.keys.as_ref()).await;
-        let flaky = Flaky { store: Arc::clone(side.generation.store()), fault, writes: AtomicUsize::new(0) };
+        let flaky = Flaky::over(side.generation.store(), fault);
         let generation = Generation::over(1, Arc::new(flaky)).await.unwrap();
         let side = ReadSide { generation, ..side };
 
@@ -121,7 +122,7 @@ async fn a_read_side_that_could_not_be_written_is_not_live_until_it_has_caught_u
     let story = opened("this log").registered("ana");
     let side = ReadSide::over(Arc::new(MemoryLog::with_stride(STRIDE)), limits(1)).await;
     story.append_to(side.log.as_ref(), side.keys.as_ref()).await;
-    let flaky = Flaky { store: Arc::clone(side.generation.store()), fault: Fault::Before, writes: AtomicUsize::new(0) };
+    let flaky = Flaky::over(side.generation.store(), Fault::Before);
     let generation = Generation::over(1, Arc::new(flaky)).await.unwrap();
     let side = ReadSide { generation, ..side };
     let mut progress = side.generation.progress().subscribe();
@@ -457,50 +458,4 @@ async fn append_raw(side: &ReadSide, type_name: &str) {
     };
     let stream = StreamName::from_text("conversation-other");
     side.log.append(&stream, Expected::NoStream, vec![event]).await.unwrap();
-}
-
-/// A store whose third write fails, before or after it happens.
-struct Flaky {
-    store: Arc<dyn Store>,
-    fault: Fault,
-    writes: AtomicUsize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    Before,
-    After,
-    Panic,
-}
-
-#[async_trait]
-impl Store for Flaky {
-    async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError> {
-        self.store.read(statements).await
-    }
-
-    async fn write(&self, steps: Vec<Write>) -> Result<(), StoreError> {
-        let fails = self.writes.fetch_add(1, Ordering::Relaxed) % 5 == 3;
-        assert!(!(fails && self.fault == Fault::Panic), "as planned");
-        if !(fails && self.fault == Fault::Before) {
-            self.store.write(steps).await?;
-        }
-        if fails { Err(StoreError::Unavailable("as planned".to_owned())) } else { Ok(()) }
-    }
-
-    async fn write_durably(&self, steps: Vec<Write>) -> Result<(), StoreError> {
-        self.write(steps).await
-    }
-
-    async fn scrub(&self) -> Result<(), StoreError> {
-        self.store.scrub().await
-    }
-
-    async fn copy_to(&self, path: &std::path::Path) -> Result<(), StoreError> {
-        self.store.copy_to(path).await
-    }
-
-    async fn close(&self) {
-        self.store.close().await;
-    }
 }

@@ -430,17 +430,7 @@ fn context(command_id: &str) -> CommandContext {
 
 async fn open_log(log: &dyn EventLog) {
     let (stream, id) = (StreamName::log(), Uuid::new_v4());
-    let metadata = Metadata {
-        recorded_at: Noon.now(),
-        actor: Actor::Worker("log".into()),
-        subject: None,
-        command_id: id.to_string(),
-        body_hash: String::new(),
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        checksum: String::new(),
-    };
+    let metadata = Metadata::new(Actor::Worker("log".into()), id.to_string(), Noon.now());
     let opened = Event::from(LogEvent::Opened(Opened { identity: id.to_string() }));
     let encoded = opened.encode(None, SealContext { stream: &stream, event_id: id }, &metadata).unwrap();
     let event = NewEvent { id, type_name: encoded.type_name, data: encoded.data, metadata: encoded.metadata };

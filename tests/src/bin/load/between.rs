@@ -11,7 +11,7 @@ use crate::{Stage, report::Figures, samples::Times, subscribers::mark};
 use anyhow::{Context, Result};
 use async_nats::{Client, Subscriber};
 use futures::StreamExt;
-use processes::Processes;
+use processes::{Database, Processes};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
@@ -39,8 +39,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
+    let database = Database::make(&args.postgres).await?;
+    let measured = measure(stage, args, &database).await;
+    database.drop().await?;
+    measured
+}
+
+async fn measure(stage: &mut Stage, args: &Args, database: &Database) -> Result<()> {
     // They wait for a NATS server that is coming up; the plain ones do not.
-    let mut processes = Processes::start(&args.postgres, &args.nats).await?;
+    let mut processes = Processes::start(database, &args.nats).await?;
     let mut plain = Plain::connect(&args.nats).await?;
     for number in 0..FIRST {
         processes.hear_of_change(&mark(number)).await?;
@@ -58,7 +65,8 @@ pub(crate) async fn run(stage: &mut Stage, args: &Args) -> Result<()> {
         next += args.changes;
         told(stage, &Times::of(ours), &Times::of(theirs))?;
     }
-    processes.end().await
+    processes.end().await;
+    Ok(())
 }
 
 fn told(stage: &mut Stage, ours: &Times, plain: &Times) -> Result<()> {

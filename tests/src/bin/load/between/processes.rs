@@ -47,14 +47,12 @@ pub(super) struct Processes {
     committed: watch::Receiver<Instant>,
     shown: UnsyncBoxBody<Bytes, anyhow::Error>,
     tasks: TaskTracker,
-    database: Database,
     ending: CancellationToken,
     _directory: TempDir,
 }
 
 impl Processes {
-    pub(super) async fn start(postgres: &str, nats: &str) -> Result<Self> {
-        let database = Database::make(postgres).await?;
+    pub(super) async fn start(database: &Database, nats: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let options = |schema: &str| PostgresOptions::at(database.url.clone().into(), schema);
         let clock: Arc<dyn Clock> = Arc::new(StoppedClock);
@@ -110,11 +108,11 @@ impl Processes {
         });
         change(&commands, create()).await?;
         let shown = look(&api).await?;
-        Ok(Self { commands, committed, shown, tasks, database, ending, _directory: directory })
+        Ok(Self { commands, committed, shown, tasks, ending, _directory: directory })
     }
 
     /// Makes a change with this title, and waits until who looks on could be told of it; how long that took from when
-    /// it was committed.
+    /// it began to be said that it is committed.
     pub(super) async fn hear_of_change(&mut self, title: &str) -> Result<Duration> {
         let by = Caller { user_id: UserId::from("load"), role: CallerRole::Operator };
         change(&self.commands, AdvisorCommand::Revise { by, document: document(title) }).await?;
@@ -128,24 +126,23 @@ impl Processes {
         }
     }
 
-    /// Ends both, and removes the database.
-    pub(super) async fn end(self) -> Result<()> {
+    /// Ends both.
+    pub(super) async fn end(self) {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        self.database.drop().await
     }
 }
 
 /// A database for the time of this.
-struct Database {
+pub(super) struct Database {
     server: String,
     url: String,
     name: String,
 }
 
 impl Database {
-    async fn make(server: &str) -> Result<Self> {
+    pub(super) async fn make(server: &str) -> Result<Self> {
         let name = format!("load_{}", Uuid::new_v4().simple());
         let (address, _) = server.rsplit_once('/').context("`--postgres` names no database")?;
         let made = Self { server: server.to_owned(), url: format!("{address}/{name}"), name };
@@ -153,7 +150,8 @@ impl Database {
         Ok(made)
     }
 
-    async fn drop(self) -> Result<()> {
+    /// Removes it, whoever is still connected to it.
+    pub(super) async fn drop(self) -> Result<()> {
         self.tell("DROP DATABASE", "WITH (FORCE)").await
     }
 
@@ -164,7 +162,7 @@ impl Database {
     }
 }
 
-/// Notes when it was said that something is committed.
+/// Notes when it begins to be said that something is committed.
 struct Noting {
     bus: NatsBus,
     noting: watch::Sender<Instant>,
@@ -230,17 +228,7 @@ async fn change(commands: &Commands, command: AdvisorCommand) -> Result<()> {
 /// The log's opening, without which nothing is made from it.
 async fn open(log: &dyn EventLog, clock: &dyn Clock) -> Result<()> {
     let (stream, id) = (StreamName::log(), Uuid::new_v4());
-    let metadata = Metadata {
-        recorded_at: clock.now(),
-        actor: Actor::Worker("log".to_owned()),
-        subject: None,
-        command_id: id.to_string(),
-        body_hash: String::new(),
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        checksum: String::new(),
-    };
+    let metadata = Metadata::new(Actor::Worker("log".to_owned()), id.to_string(), clock.now());
     let opened = Event::from(LogEvent::Opened(Opened { identity: Uuid::new_v4().to_string() }));
     let encoded = opened.encode(None, SealContext { stream: &stream, event_id: id }, &metadata)?;
     let event = NewEvent { id, type_name: encoded.type_name, data: encoded.data, metadata: encoded.metadata };
